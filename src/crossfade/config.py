@@ -1,0 +1,86 @@
+"""Settings: frozen Pydantic models, unknown keys refused, every fault named at once."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossfade.errors import ConfigError
+
+__all__ = ["Field", "Settings", "load_toml", "read_toml", "validate"]
+
+
+class Settings(BaseModel):
+    """Base class of every settings model.
+
+    Frozen, so a setting has one value for the life of a run; unknown keys are
+    errors, so a misspelt setting is never silently ignored. Wrong values raise
+    `ConfigError` with one line per fault.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_describe(error, type(self).__name__)) from None
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with some values replaced, checked like the original."""
+        return type(self)(**{**self.model_dump(), **values})
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def validate(kind: type[S], values: dict[str, Any], source: str) -> S:
+    """Settings from plain values.
+
+    Args:
+        kind: The settings model.
+        values: Nested plain values, as read from TOML or JSON.
+        source: Where they come from, for the error message.
+
+    Raises:
+        ConfigError: With one line per wrong or unknown key.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, source)) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML file.
+
+    Raises:
+        ConfigError: If the file is missing, not UTF-8 or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; check the path of the settings file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from None
+
+
+def load_toml(kind: type[S], path: Path) -> S:
+    """Settings from a TOML file; see `validate` and `read_toml`."""
+    return validate(kind, read_toml(path), str(path))
+
+
+def _describe(error: ValidationError, source: str) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]) or "settings"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{name} is not a setting; remove it or check its spelling")
+        elif fault["type"] == "missing":
+            lines.append(f"{name} is missing; give it a value")
+        else:
+            # Pydantic's sentences start with "Input should ..."; ours name the setting.
+            wanted = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            lines.append(f"{name} {wanted}, got {fault['input']!r}")
+    return f"{source}: " + ("\n  " if len(lines) > 1 else "") + "\n  ".join(lines)

@@ -1,0 +1,352 @@
+"""`Dataset`: events, items and users of one domain, checked once and immutable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from crossfade.data.query import Queries
+from crossfade.data.schema import (
+    EVENT_COLUMNS,
+    FRIEND_COLUMNS,
+    ITEM_COLUMNS,
+    TAGGING_COLUMNS,
+    TIMESTAMP,
+)
+from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
+from crossfade.data.target import Target
+from crossfade.data.vocabulary import Vocabulary
+from crossfade.errors import DataError
+from crossfade.types import Csr, Ints, Rows, Times
+
+MAX_TIME_US = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One domain's log and catalogue.
+
+    Attributes:
+        name: Short name for reports.
+        events: Sorted by time (file order among equal times): ``user_row``, ``item_row``,
+            ``session_row``, ``strength`` and the optional columns of the event contract.
+        items: One row per item row: ``item_id`` and the catalogue columns there are.
+        users: One row per user row: ``user_id`` and free attributes.
+        user_ids: User ids and rows.
+        item_ids: Item ids and rows.
+        target: What counts as positive.
+        taggings: Tags users put on items (``user_row``, ``item_row``, ``tag``, maybe
+            ``timestamp``), or None.
+        friends: Directed friend pairs (``user_row``, ``friend_row``), or None.
+    """
+
+    name: str
+    events: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    target: Target = field(default_factory=Target)
+    taggings: pl.DataFrame | None = None
+    friends: pl.DataFrame | None = None
+
+    @classmethod
+    def build(
+        cls,
+        events: pl.DataFrame,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+        *,
+        name: str = "dataset",
+        target: Target | None = None,
+        taggings: pl.DataFrame | None = None,
+        friends: pl.DataFrame | None = None,
+        session_gap_minutes: float = SESSION_GAP_MINUTES,
+    ) -> "Dataset":
+        """A data set from frames with external ids.
+
+        Args:
+            events: ``user_id``, ``item_id`` and the optional event columns.
+            items: Catalogue keyed by ``item_id``; may hold items without events.
+            users: Attributes keyed by ``user_id``; may hold users without events.
+            name: Short name for reports.
+            target: What counts as positive; by default every event that is no skip or dislike.
+            taggings: ``user_id``, ``item_id``, ``tag``, optionally ``timestamp``.
+            friends: ``user_id``, ``friend_id``; pairs with unknown users are left out.
+            session_gap_minutes: Idle minutes that end a session.
+
+        Raises:
+            DataError: If a required column is missing, an id is empty, an id occurs twice
+                in a catalogue, some but not all events have a time, or there is no event.
+        """
+        events = _conform(
+            events, EVENT_COLUMNS, "events", ("user_id", "item_id"), others="context_"
+        )
+        items = _catalogue(items, ITEM_COLUMNS, "item")
+        users = _catalogue(users, {"user_id": pl.String()}, "user")
+        if events.is_empty():
+            raise DataError(f"{name}: no events; give at least one user-item pair")
+        user_ids = Vocabulary.of("user", events["user_id"], users["user_id"])
+        item_ids = Vocabulary.of("item", events["item_id"], items["item_id"])
+        if "timestamp" in events.columns:
+            n_missing = events["timestamp"].null_count()
+            if n_missing == events.height:
+                events = events.drop("timestamp")
+            elif n_missing:
+                raise DataError(
+                    f"{name}: {n_missing:,} of {events.height:,} events have no timestamp; fill in or drop them"
+                )
+        if taggings is not None:
+            taggings = _conform(
+                taggings, TAGGING_COLUMNS, "taggings", ("user_id", "item_id", "tag")
+            )
+            taggings = _encode(taggings, user_id=user_ids, item_id=item_ids).drop_nulls(
+                ["user_row", "item_row"]
+            )
+        if friends is not None:
+            friends = _conform(friends, FRIEND_COLUMNS, "friends", ("user_id", "friend_id"))
+            friends = _encode(friends, user_id=user_ids, friend_id=user_ids).drop_nulls()
+        return cls.from_rows(
+            _encode(events, user_id=user_ids, item_id=item_ids),
+            pl.DataFrame({"item_id": item_ids.ids}).join(
+                items, on="item_id", how="left", maintain_order="left"
+            ),
+            pl.DataFrame({"user_id": user_ids.ids}).join(
+                users, on="user_id", how="left", maintain_order="left"
+            ),
+            name=name,
+            target=target or Target(),
+            taggings=taggings,
+            friends=friends,
+            session_gap_minutes=session_gap_minutes,
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        events: pl.DataFrame,
+        items: pl.DataFrame,
+        users: pl.DataFrame,
+        *,
+        name: str,
+        target: Target,
+        taggings: pl.DataFrame | None = None,
+        friends: pl.DataFrame | None = None,
+        session_gap_minutes: float = SESSION_GAP_MINUTES,
+    ) -> "Dataset":
+        """A data set from events that already hold ``user_row`` and ``item_row``.
+
+        Sorts by time and derives ``session_row`` (kept where it is already there) and
+        ``strength``. ``items`` and ``users`` are sorted by id; their order defines the rows.
+        """
+        if "timestamp" in events.columns:
+            events = events.sort("timestamp", maintain_order=True)
+        if "session_row" not in events.columns:
+            events = events.with_columns(session_rows(events, session_gap_minutes))
+        events = events.with_columns(target.expression(events.columns))
+        return cls(
+            name=name,
+            events=events,
+            items=items,
+            users=users,
+            user_ids=Vocabulary("user", users["user_id"]),
+            item_ids=Vocabulary("item", items["item_id"]),
+            target=target,
+            taggings=taggings,
+            friends=friends,
+        )
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return self.events.height
+
+    @property
+    def n_users(self) -> int:
+        """Number of user rows, with or without events."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of item rows, with or without events."""
+        return len(self.item_ids)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether events have times; without them only per-user protocols are possible."""
+        return "timestamp" in self.events.columns
+
+    @cached_property
+    def time_us(self) -> Times | None:
+        """Event times in microseconds, in event order; None without times."""
+        return self.events["timestamp"].to_physical().to_numpy() if self.has_times else None
+
+    def before(self, as_of: datetime) -> "Dataset":
+        """Everything that happened strictly before ``as_of``; rows keep their meaning."""
+        return self.between(datetime.min.replace(tzinfo=UTC), as_of)
+
+    def between(self, start: datetime, stop: datetime) -> "Dataset":
+        """Events at or after ``start`` and strictly before ``stop``; rows keep their meaning.
+
+        Taggings with times are cut at ``stop``; the catalogue stays whole.
+
+        Raises:
+            DataError: If the data has no times.
+        """
+        if not self.has_times:
+            raise DataError(f"{self.name}: events have no times; use a per-user protocol")
+        inside = pl.col("timestamp").is_between(start, stop, closed="left")
+        taggings = self.taggings
+        if taggings is not None and "timestamp" in taggings.columns:
+            taggings = taggings.filter(pl.col("timestamp") < stop)
+        return replace(self, events=self.events.filter(inside), taggings=taggings)
+
+    def where(self, keep: pl.Series) -> "Dataset":
+        """The events marked True in ``keep`` (one entry per event); rows keep their meaning."""
+        return replace(self, events=self.events.filter(keep))
+
+    def with_target(self, target: Target) -> "Dataset":
+        """The same log under another idea of what counts as positive."""
+        events = self.events.with_columns(target.expression(self.events.columns))
+        return replace(self, events=events, target=target)
+
+    def interactions(self) -> Csr:
+        """Summed positive strength of each pair, CSR ``(n_users, n_items)``; no stored zeros."""
+        positive = self.events.filter(pl.col("strength") > 0)
+        pairs = positive.group_by("user_row", "item_row").agg(pl.col("strength").sum())
+        pairs = pairs.sort("user_row", "item_row")
+        columns = (pairs["user_row"].to_numpy(), pairs["item_row"].to_numpy())
+        return Csr((pairs["strength"].to_numpy(), columns), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def _by_user(self) -> tuple[Ints, Ints]:
+        """Event places ordered by user then time, and where each user's run starts."""
+        users = self.events["user_row"].to_numpy()
+        order = np.argsort(users, kind="stable")
+        starts = np.searchsorted(users[order], np.arange(self.n_users + 1))
+        return order.astype(np.int64), starts.astype(np.int64)
+
+    def queries(self, user_rows: Sequence[int] | Rows, as_of_us: Times | None = None) -> Queries:
+        """Requests by known users, each with the history strictly before its time.
+
+        Args:
+            user_rows: Who asks; one user may ask several times.
+            as_of_us: When each asks, in microseconds; None takes the whole history here.
+
+        Raises:
+            DataError: If times are given and the data has none.
+        """
+        users = np.asarray(user_rows, dtype=np.int32)
+        order, starts = self._by_user
+        begin, stop = starts[users], starts[users + 1]
+        if as_of_us is not None:
+            if self.time_us is None:
+                raise DataError(
+                    f"{self.name}: events have no times, so as_of means nothing; leave it out"
+                )
+            times = self.time_us[order]
+            found = [
+                np.searchsorted(times[b:e], t, side="left")
+                for b, e, t in zip(begin, stop, as_of_us, strict=True)
+            ]
+            stop = begin + np.asarray(found, dtype=np.int64)
+        sizes = stop - begin
+        indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        flat = order[np.repeat(begin - indptr[:-1], sizes) + np.arange(indptr[-1])]
+        events = self.events
+        return Queries(
+            user_row=users,
+            as_of_us=as_of_us,
+            indptr=indptr,
+            item_row=events["item_row"].to_numpy()[flat],
+            time_us=None if self.time_us is None else self.time_us[flat],
+            strength=events["strength"].to_numpy()[flat],
+            session_row=events["session_row"].fill_null(-1).to_numpy()[flat],
+            n_items=self.n_items,
+        )
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware datetime."""
+    return int(pl.Series([moment], dtype=TIMESTAMP).to_physical()[0])
+
+
+def to_datetime(time_us: int) -> datetime:
+    """The UTC datetime of microseconds since 1970."""
+    moment: datetime = pl.Series([time_us], dtype=pl.Int64).cast(TIMESTAMP)[0]
+    return moment
+
+
+def _conform(
+    frame: pl.DataFrame,
+    columns: dict[str, pl.DataType],
+    table: str,
+    required: Sequence[str],
+    others: str | None = None,
+) -> pl.DataFrame:
+    """Known columns in their house types; unknown ones are refused unless they start with ``others``."""
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{table}: column {', '.join(missing)} is missing; the columns are {', '.join(frame.columns)}"
+        )
+    unknown = [
+        name
+        for name in frame.columns
+        if name not in columns and (others is None or not name.startswith(others))
+    ]
+    if unknown:
+        raise DataError(
+            f"{table}: unknown column {', '.join(unknown)}; map it to one of {', '.join(columns)}"
+        )
+    try:
+        frame = frame.with_columns(
+            _to_utc(frame, name) if kind == TIMESTAMP else pl.col(name).cast(kind)
+            for name, kind in columns.items()
+            if name in frame.columns
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{table}: a value does not fit its column: {error}") from None
+    empty = [name for name in required if frame[name].null_count() or (frame[name] == "").any()]
+    if empty:
+        raise DataError(
+            f"{table}: {', '.join(empty)} is empty in some rows; fill them in or drop those rows"
+        )
+    return frame
+
+
+def _to_utc(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Naive times are taken as UTC; others are converted."""
+    kind = frame.schema[name]
+    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _catalogue(
+    frame: pl.DataFrame | None, columns: dict[str, pl.DataType], noun: str
+) -> pl.DataFrame:
+    key = f"{noun}_id"
+    if frame is None:
+        return pl.DataFrame(schema={key: pl.String})
+    known = {name: kind for name, kind in columns.items() if name in frame.columns}
+    extra = {name: kind for name, kind in frame.schema.items() if name not in columns}
+    frame = _conform(frame, {**known, **extra}, f"{noun}s", (key,))
+    n_twice = frame.height - frame[key].n_unique()
+    if n_twice:
+        first = frame.filter(pl.col(key).is_duplicated())[key][0]
+        raise DataError(
+            f'{noun}s: {n_twice:,} ids occur more than once (first: "{first}"); keep one row per {noun}'
+        )
+    return frame
+
+
+def _encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
+    rows = [
+        v.encode(frame[column]).alias(column.replace("_id", "_row"))
+        for column, v in vocabularies.items()
+    ]
+    return frame.drop(*vocabularies).select(*rows, pl.all())

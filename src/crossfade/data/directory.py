@@ -1,0 +1,75 @@
+"""A data set on disk: Parquet parts and a manifest."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from crossfade.config import validate
+from crossfade.data.dataset import Dataset
+from crossfade.data.target import Target
+from crossfade.errors import BundleError
+from crossfade.files import open_published, publish
+
+SCHEMA = 1
+TABLES = ("events", "items", "users", "taggings", "friends")
+
+
+def save_dataset(dataset: Dataset, directory: Path, source: dict[str, object] | None = None) -> str:
+    """Write a data set so that readers see the old or the new one.
+
+    Args:
+        dataset: What to save.
+        directory: Where; an older data set there is replaced.
+        source: JSON-ready facts of where it came from, kept in the manifest.
+
+    Returns:
+        The version id of the saved directory.
+
+    Raises:
+        BundleError: If the place holds something else or the disk refuses.
+    """
+
+    def write(parts: Path) -> None:
+        for table in TABLES:
+            frame: pl.DataFrame | None = getattr(dataset, table)
+            if frame is not None:
+                frame.write_parquet(parts / f"{table}.parquet", compression="zstd")
+
+    header = {
+        "name": dataset.name,
+        "target": dataset.target.model_dump(),
+        "n_events": dataset.n_events,
+        "n_users": dataset.n_users,
+        "n_items": dataset.n_items,
+        "has_times": dataset.has_times,
+        "source": json.loads(json.dumps(source or {}, default=str)),
+    }
+    return publish(directory, "dataset", SCHEMA, header, write)
+
+
+def load_dataset(directory: Path) -> Dataset:
+    """Read a saved data set, every file checked.
+
+    Raises:
+        BundleError: If it is missing, damaged or from a newer crossfade.
+    """
+    manifest, parts = open_published(directory, "dataset", SCHEMA)
+    frames = {}
+    for table in TABLES:
+        if f"{table}.parquet" in manifest["files"]:
+            try:
+                frames[table] = pl.read_parquet(parts / f"{table}.parquet")
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise BundleError(
+                    f"{parts / table}.parquet: damaged ({error}); import the data again"
+                ) from None
+    return Dataset.from_rows(
+        frames["events"],
+        frames["items"],
+        frames["users"],
+        name=manifest["name"],
+        target=validate(Target, manifest["target"], str(directory)),
+        taggings=frames.get("taggings"),
+        friends=frames.get("friends"),
+    )

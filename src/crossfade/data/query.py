@@ -1,0 +1,106 @@
+"""What a recommender is asked: who, when, and what they did before."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A batch of requests, each with the history that was known at its time.
+
+    The history travels with the request, so a person seen in training and a
+    stranger with a few plays are the same case, and batch and single requests take
+    one path. A stranger with nothing at all has an empty history.
+
+    Attributes:
+        user_row: Shape ``(n,)``; -1 for a person the data set does not know.
+        as_of_us: Time of each request, shape ``(n,)``, or None where the data has no times.
+        indptr: Shape ``(n + 1,)``; history ``i`` is ``[indptr[i], indptr[i + 1])`` of the next four.
+        item_row: Items of all histories, oldest first.
+        time_us: When each happened, or None where the data has no times.
+        strength: Positive evidence of each event; 0 means seen but not wanted.
+        session_row: Session of each event; -1 where unknown.
+        n_items: Width of the catalogue.
+    """
+
+    user_row: Rows
+    as_of_us: Times | None
+    indptr: Ints
+    item_row: Rows
+    time_us: Times | None
+    strength: Floats
+    session_row: Rows
+    n_items: int
+
+    def __len__(self) -> int:
+        return len(self.user_row)
+
+    @classmethod
+    def of_items(cls, item_rows: Sequence[int] | Rows, n_items: int) -> "Queries":
+        """One stranger who likes some items, no times known."""
+        items = np.asarray(item_rows, dtype=np.int32)
+        return cls(
+            user_row=np.array([-1], dtype=np.int32),
+            as_of_us=None,
+            indptr=np.array([0, len(items)], dtype=np.int64),
+            item_row=items,
+            time_us=None,
+            strength=np.ones(len(items), dtype=np.float32),
+            session_row=np.zeros(len(items), dtype=np.int32),
+            n_items=n_items,
+        )
+
+    def take(self, places: Sequence[int] | Ints | Rows) -> "Queries":
+        """Some of the requests, in the given order."""
+        places = np.asarray(places, dtype=np.int64)
+        starts, sizes = self.indptr[places], np.diff(self.indptr)[places]
+        indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        # Position within the flat arrays: start of each history plus 0, 1, 2, …
+        flat = np.repeat(starts - indptr[:-1], sizes) + np.arange(indptr[-1])
+        return Queries(
+            user_row=self.user_row[places],
+            as_of_us=None if self.as_of_us is None else self.as_of_us[places],
+            indptr=indptr,
+            item_row=self.item_row[flat],
+            time_us=None if self.time_us is None else self.time_us[flat],
+            strength=self.strength[flat],
+            session_row=self.session_row[flat],
+            n_items=self.n_items,
+        )
+
+    def batches(self, size: int) -> Iterator[tuple[slice, "Queries"]]:
+        """Consecutive pieces of at most ``size`` requests, with where each piece lies."""
+        for start in range(0, len(self), size):
+            place = slice(start, min(start + size, len(self)))
+            yield place, self.take(np.arange(place.start, place.stop))
+
+    @cached_property
+    def owner(self) -> Ints:
+        """Which request each history event belongs to."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.indptr))
+
+    @cached_property
+    def positives(self) -> Csr:
+        """Summed positive strength, shape ``(n, n_items)``; no stored zeros."""
+        keep = self.strength > 0
+        return self._matrix(self.strength[keep], keep)
+
+    @cached_property
+    def seen(self) -> Csr:
+        """How often each item occurs in each history, wanted or not, shape ``(n, n_items)``."""
+        return self._matrix(
+            np.ones(len(self.item_row), dtype=np.float32),
+            np.ones(len(self.item_row), dtype=np.bool_),
+        )
+
+    def _matrix(self, values: Floats, keep: Bools) -> Csr:
+        matrix = Csr(
+            (values, (self.owner[keep], self.item_row[keep])), shape=(len(self), self.n_items)
+        )
+        matrix.sum_duplicates()
+        return matrix

@@ -1,0 +1,54 @@
+"""Which events count as wanted, and how much."""
+
+from typing import Literal
+
+import polars as pl
+
+from crossfade.config import Field, Settings
+from crossfade.data.schema import NEGATIVE_KINDS
+
+
+class Target(Settings):
+    """The named event a recommender is asked to bring about.
+
+    Explicit and implicit feedback become one thing here: a positive event has a
+    strength above 0, any other event has strength 0 (seen, not wanted).
+    """
+
+    name: str = Field("engages", description="What a positive event is called in reports.")
+    min_value: float | None = Field(
+        None,
+        description="A rating counts when it is at or above this; unset: ratings are not looked at.",
+    )
+    min_played_ms: int | None = Field(
+        None,
+        ge=0,
+        description="A play counts when it lasted at least this long, where the length is known.",
+    )
+    skips_count: bool = Field(False, description="Whether a skipped play counts as positive.")
+    strength: Literal["one", "value", "log_value"] = Field(
+        "one",
+        description="Strength of one positive event: 1, its value, or log(1 + value) (for play counts).",
+    )
+
+    def expression(self, columns: list[str]) -> pl.Expr:
+        """Strength of each event as a Float32 expression.
+
+        Args:
+            columns: The columns the events have; rules about absent ones do not apply.
+        """
+        wanted: pl.Expr = pl.lit(value=True)
+        if "event" in columns:
+            wanted &= ~pl.col("event").is_in(NEGATIVE_KINDS).fill_null(value=False)
+        if "value" in columns and self.min_value is not None:
+            # A row without a rating (a play, a save) is judged by the other rules.
+            wanted &= (pl.col("value") >= self.min_value).fill_null(value=True)
+        if "played_ms" in columns and self.min_played_ms is not None:
+            wanted &= (pl.col("played_ms") >= self.min_played_ms).fill_null(value=True)
+        if "skipped" in columns and not self.skips_count:
+            wanted &= ~pl.col("skipped").fill_null(value=False)
+        strength = pl.lit(1.0)
+        if "value" in columns and self.strength != "one":
+            value = pl.col("value").fill_null(1.0)
+            strength = value if self.strength == "value" else value.log1p()
+        return pl.when(wanted).then(strength).otherwise(0.0).cast(pl.Float32).alias("strength")

@@ -1,0 +1,152 @@
+"""Saved directories that are whole or absent: checksums, atomic publishing.
+
+A saved directory holds ``manifest.json`` and one folder of parts that the
+manifest names, with the SHA-256 of each. New parts are written beside the old
+ones, and one atomic rename of the manifest makes them current. A crash or a full
+disk before that rename leaves the old version as it was.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crossfade.errors import BundleError
+
+MANIFEST = "manifest.json"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(
+    directory: Path, kind: str, schema: int, header: dict[str, Any], write: Callable[[Path], None]
+) -> str:
+    """Write a saved directory so that readers see the old or the new one, never a mixture.
+
+    Args:
+        directory: Where it shall live; created with its parents.
+        kind: ``"dataset"`` or ``"bundle"``; checked on reading.
+        schema: Version of the layout the parts follow.
+        header: JSON-ready facts for the manifest.
+        write: Writes all parts into the empty folder it is given.
+
+    Returns:
+        The new version id.
+
+    Raises:
+        BundleError: If the directory holds something else, or the disk refuses.
+    """
+    _refuse_foreign(directory, kind)
+    version = uuid.uuid4().hex[:16]
+    parts = directory / f"parts-{version}"
+    try:
+        parts.mkdir(parents=True)
+        write(parts)
+        names = sorted(
+            file.relative_to(parts).as_posix() for file in parts.rglob("*") if file.is_file()
+        )
+        manifest = {
+            "kind": kind,
+            "schema": schema,
+            "version": version,
+            **header,
+            "files": {name: sha256(parts / name) for name in names},
+        }
+        pending = directory / f".{MANIFEST}-{version}"
+        with pending.open("w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        pending.replace(directory / MANIFEST)
+    except OSError as error:
+        _discard(directory, version)
+        raise BundleError(
+            f"{directory}: could not save the {kind} ({error.strerror or error}); "
+            "free space or choose another place; what was there before is unchanged"
+        ) from error
+    except BaseException:
+        _discard(directory, version)
+        raise
+    for old in directory.glob("parts-*"):
+        if old.name != parts.name:
+            shutil.rmtree(old, ignore_errors=True)
+    return version
+
+
+def open_published(directory: Path, kind: str, schema: int) -> tuple[dict[str, Any], Path]:
+    """Manifest and parts folder of a saved directory, every checksum verified.
+
+    Raises:
+        BundleError: If it is missing, damaged, of another kind or of a newer schema.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{directory}: no {kind} here ({MANIFEST} is missing); check the path"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path}: damaged ({error}); restore it or save the {kind} again"
+        ) from None
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+        found = manifest.get("kind") if isinstance(manifest, dict) else None
+        raise BundleError(
+            f"{directory}: expected a {kind}, found {found or 'something else'}; check the path"
+        )
+    if not isinstance(manifest.get("schema"), int) or manifest["schema"] > schema:
+        raise BundleError(
+            f"{directory}: this {kind} has schema {manifest.get('schema')}, this crossfade reads up to {schema}; "
+            "upgrade crossfade or save it again with this version"
+        )
+    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("version"), str):
+        raise BundleError(
+            f"{path}: damaged (no list of files); restore it or save the {kind} again"
+        )
+    parts = directory / f"parts-{manifest['version']}"
+    for name, digest in manifest["files"].items():
+        if not (parts / name).is_file():
+            raise BundleError(f"{parts / name}: missing; restore it or save the {kind} again")
+        if sha256(parts / name) != digest:
+            raise BundleError(
+                f"{parts / name}: damaged (checksum differs); restore it or save the {kind} again"
+            )
+    return manifest, parts
+
+
+def _refuse_foreign(directory: Path, kind: str) -> None:
+    """Never write into a directory that holds somebody's other files."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise BundleError(f"{directory}: is a file; give a directory for the {kind}")
+    if (directory / MANIFEST).exists():
+        try:
+            found = json.loads((directory / MANIFEST).read_text(encoding="utf-8")).get("kind")
+        except (OSError, ValueError, AttributeError):
+            return  # a damaged one of ours may be replaced
+        if found != kind:
+            raise BundleError(
+                f"{directory}: holds a {found}, not a {kind}; choose another directory"
+            )
+    elif any(
+        not entry.name.startswith(("parts-", f".{MANIFEST}")) for entry in directory.iterdir()
+    ):
+        raise BundleError(
+            f"{directory}: is not empty and holds no {kind}; choose another directory"
+        )
+
+
+def _discard(directory: Path, version: str) -> None:
+    shutil.rmtree(directory / f"parts-{version}", ignore_errors=True)
+    (directory / f".{MANIFEST}-{version}").unlink(missing_ok=True)

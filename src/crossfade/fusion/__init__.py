@@ -1,0 +1,1 @@
+"""Ways to blend base scores, one file each, behind one protocol."""

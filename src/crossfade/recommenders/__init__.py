@@ -1,0 +1,1 @@
+"""Base recommenders, one file each, behind one protocol."""

@@ -1,0 +1,216 @@
+"""`Recommender`: the one protocol every base model follows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from scipy.sparse import coo_array
+
+from crossfade.arrays import top_k
+from crossfade.config import Settings, validate
+from crossfade.data import Dataset, Queries
+from crossfade.errors import NotFittedError
+from crossfade.rng import generator
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Doubles, Floats, Ints, Rows
+
+EVIDENCE = ("history_count", "item_support", "neighbour_similarity", "recency_days")
+"""What a score rests on, in this order: positive events in the history; users with a
+positive event on the item in training; the largest similarity between the item and the
+history (NaN for models without neighbours); days from the newest history event to the
+request (NaN without times or history)."""
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """Scores of some items for one request.
+
+    Attributes:
+        item_row: Shape ``(L,)``.
+        score: Shape ``(L,)``; NaN where the model cannot score the item.
+        evidence: Shape ``(L, len(EVIDENCE))``; NaN where a kind of evidence does not exist.
+    """
+
+    item_row: Rows
+    score: Floats
+    evidence: Floats
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of users and items; a NaN row means the model has no vector for it."""
+
+    user: Floats
+    item: Floats
+
+
+C = TypeVar("C", bound=Settings)
+
+
+class Recommender(ABC, Generic[C]):
+    """A model that scores items for requests.
+
+    Subclasses set ``name`` and ``Config`` and write `_fit`, `_score`, `_state` and
+    `_restore`. Everything else is shared, so that every model treats unknown people,
+    unknown items, batches and saving alike.
+
+    Attributes:
+        name: Stable name in configs, reports and bundles.
+        Config: The settings model.
+        serves_cold_users: Whether an empty history still gives scores.
+        serves_cold_items: Whether items without any positive event get scores.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Settings]]
+    serves_cold_users: ClassVar[bool] = False
+    serves_cold_items: ClassVar[bool] = False
+
+    def __init__(self, config: C | None = None) -> None:
+        self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
+        self._support: Ints | None = None
+
+    # -- what a model writes ---------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
+        """Learn from every event in ``dataset``, forgetting any earlier fit."""
+
+    @abstractmethod
+    def _score(self, queries: Queries) -> Floats:
+        """Scores of all items, shape ``(n, n_items)``, NaN where the model cannot score."""
+
+    @abstractmethod
+    def _state(self) -> Arrays:
+        """The fitted arrays, enough for `_restore`."""
+
+    @abstractmethod
+    def _restore(self, state: Arrays) -> None:
+        """Take over arrays made by `_state`."""
+
+    def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:  # noqa: ARG002
+        """Largest similarity of each item to one request's history; NaN without neighbours."""
+        return np.full(len(item_rows), np.nan, dtype=np.float32)
+
+    def similar(self, item_row: int) -> Floats | None:  # noqa: ARG002
+        """Similarity of every item to one item, shape ``(n_items,)``; None if the model has none."""
+        return None
+
+    def embeddings(self) -> Embeddings | None:
+        """User and item vectors, for models that have them."""
+        return None
+
+    # -- what everybody calls --------------------------------------------------------
+
+    @property
+    def support(self) -> Ints:
+        """Users with a positive event on each item in training, shape ``(n_items,)``."""
+        if self._support is None:
+            raise NotFittedError(
+                f"{self.name} has not been fitted; call fit(dataset) or load a bundle first"
+            )
+        return self._support
+
+    def fit(self, dataset: Dataset, seed: int = 0) -> Self:
+        """Learn from a data set; a second fit forgets the first.
+
+        Args:
+            dataset: Events up to the training cut; later ones must not be in it.
+            seed: The run's seed; equal seeds give equal models.
+        """
+        self._support = item_support(dataset)
+        self._fit(dataset, generator(seed, f"{self.name}.fit"))
+        return self
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """Scores of the whole catalogue for many requests.
+
+        Returns:
+            Shape ``(n, n_items)``; NaN where this model cannot score.
+
+        Raises:
+            NotFittedError: Before `fit` or `load`.
+        """
+        n_items = len(self.support)
+        if queries.n_items != n_items:
+            raise ValueError(
+                f"{self.name} was fitted on {n_items:,} items, the requests speak of {queries.n_items:,}; "
+                "use the data set it was fitted on"
+            )
+        return self._score(queries)
+
+    def score(self, query: Queries, item_rows: Sequence[int] | Rows) -> ItemScores:
+        """Scores and evidence of some items for one request.
+
+        Args:
+            query: A batch of exactly one request.
+            item_rows: Items to score; rows outside the catalogue (-1 too) get NaN.
+        """
+        rows = np.asarray(item_rows, dtype=np.int32)
+        known = (rows >= 0) & (rows < query.n_items)
+        score = np.full(len(rows), np.nan, dtype=np.float32)
+        score[known] = self.score_batch(query)[0, rows[known]]
+        evidence = np.full((len(rows), len(EVIDENCE)), np.nan, dtype=np.float32)
+        evidence[known] = self._evidence(query, rows[known])
+        return ItemScores(rows, score, evidence)
+
+    def top(self, query: Queries, k: int, exclude: Sequence[int] | Rows = ()) -> ItemScores:
+        """The k best items for one request, best first, ties by row.
+
+        Args:
+            query: A batch of exactly one request.
+            k: How many, 1 or more; fewer come back when fewer can be scored.
+            exclude: Item rows to leave out.
+        """
+        scores = self.score_batch(query).copy()
+        scores[:, np.asarray(exclude, dtype=np.int64)] = np.nan
+        best = top_k(scores, k)[0]
+        return self.score(query, best[best >= 0])
+
+    def fold_in(self, item_rows: Sequence[int] | Rows) -> Queries:
+        """A request by a stranger with some liked items; every model scores it like any other."""
+        return Queries.of_items(item_rows, len(self.support))
+
+    def state(self) -> Arrays:
+        """Everything `restore` needs, as named arrays."""
+        return {"support": self.support, **self._state()}
+
+    @classmethod
+    def restore(cls, config: dict[str, Any], state: Arrays) -> Self:
+        """A fitted model from its settings and arrays.
+
+        Raises:
+            ConfigError: If the settings do not fit this model.
+            KeyError: If an array is missing.
+        """
+        model = cls(validate(cls.Config, config, cls.name))  # type: ignore[arg-type]
+        model._support = np.asarray(state["support"], dtype=np.int64)
+        model._restore(state)
+        return model
+
+    def _evidence(self, query: Queries, item_rows: Rows) -> Floats:
+        count = float(np.count_nonzero(query.strength > 0))
+        recency = np.nan
+        if query.as_of_us is not None and query.time_us is not None and len(query.time_us):
+            recency = float(query.as_of_us[0] - query.time_us[-1]) / MICROSECONDS_PER_DAY
+        columns = (
+            np.full(len(item_rows), count),
+            self.support[item_rows],
+            self._neighbour_similarity(query, item_rows),
+            np.full(len(item_rows), recency),
+        )
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+def item_support(dataset: Dataset) -> Ints:
+    """Users with a positive event on each item, shape ``(n_items,)``."""
+    matrix = coo_array(dataset.interactions())
+    return np.bincount(matrix.coords[1], minlength=dataset.n_items).astype(np.int64)
+
+
+def mask_unscorable(scores: Floats, queries: Queries, support: Ints | Doubles) -> Floats:
+    """NaN for items without support and for requests without a positive event; in place."""
+    scores[:, np.asarray(support) == 0] = np.nan
+    scores[np.diff(queries.positives.indptr) == 0] = np.nan
+    return scores
