@@ -208,6 +208,12 @@ class Dataset:
         """The events marked True in ``keep`` (one entry per event); rows keep their meaning."""
         return replace(self, events=self.events.filter(keep))
 
+    def without_users(self, user_rows: Rows) -> "Dataset":
+        """Nothing that some users did: no event, no tagging; rows keep their meaning."""
+        stays = ~pl.col("user_row").is_in(user_rows.tolist())
+        taggings = None if self.taggings is None else self.taggings.filter(stays)
+        return replace(self, events=self.events.filter(stays), taggings=taggings)
+
     def with_target(self, target: Target) -> "Dataset":
         """The same log under another idea of what counts as positive."""
         events = self.events.with_columns(target.expression(self.events.columns))
