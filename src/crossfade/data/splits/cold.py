@@ -1,0 +1,103 @@
+"""Strictly cold users and items: kept out of training altogether."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from crossfade.data.query import Queries
+from crossfade.data.splits.trial import Plan, ProtocolConfig, Trial, checked
+from crossfade.rng import generator
+from crossfade.types import Bools, Csr, Ints, Rows
+
+
+def cold_users(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
+    """Some users vanish from training; they show their first few events and are then asked."""
+
+    def cold(trial: Trial) -> Trial:
+        users = np.unique(trial.queries.user_row)
+        chosen = _share(users, protocol.cold_share, seed, "splits.cold-users")
+        train = trial.train.without_users(chosen)
+        queries = _first_events(trial.queries, protocol.cold_history)
+        keep = np.flatnonzero(np.isin(queries.user_row, chosen))
+        stranger = replace(queries.take(keep), user_row=np.full(len(keep), -1, dtype=np.int32))
+        return checked(
+            replace(
+                trial,
+                train=train,
+                queries=stranger,
+                relevant=trial.relevant[keep],
+            )
+        )
+
+    flag = (
+        f"cold users: {protocol.cold_share:.0%} of asking users unseen in training, "
+        f"{protocol.cold_history} events shown"
+    )
+    return _mapped(plan, cold, flag)
+
+
+def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
+    """Some items vanish from training and histories; only they are asked for."""
+
+    def cold(trial: Trial) -> Trial:
+        items = np.unique(trial.relevant.indices).astype(np.int32)
+        chosen = _share(items, protocol.cold_share, seed, "splits.cold-items")
+        is_cold = np.zeros(trial.queries.n_items, dtype=np.bool_)
+        is_cold[chosen] = True
+        gone = pl.Series(is_cold[trial.train.events["item_row"].to_numpy()])
+        relevant = Csr(trial.relevant.multiply(is_cold[None, :]))
+        relevant.eliminate_zeros()
+        keep = np.flatnonzero(np.diff(relevant.indptr))
+        queries = _without_items(trial.queries.take(keep), is_cold)
+        return checked(
+            replace(
+                trial,
+                train=trial.train.where(~gone),
+                queries=queries,
+                relevant=relevant[keep],
+                candidates=is_cold,
+            )
+        )
+
+    flag = f"cold items: {protocol.cold_share:.0%} of wanted items unseen in training, ranked among themselves"
+    return _mapped(plan, cold, flag)
+
+
+def _mapped(plan: Plan, change: Callable[[Trial], Trial], flag: str) -> Plan:
+    return replace(
+        plan,
+        fuse=change(plan.fuse),
+        calibrate=change(plan.calibrate),
+        tests=tuple(change(trial) for trial in plan.tests),
+        flags=(*plan.flags, flag),
+    )
+
+
+def _share(rows: Rows, share: float, seed: int, purpose: str) -> Rows:
+    n_chosen = max(1, round(len(rows) * share))
+    return generator(seed, purpose).choice(rows, size=n_chosen, replace=False)
+
+
+def _first_events(queries: Queries, n_events: int) -> Queries:
+    place = np.arange(len(queries.item_row)) - queries.indptr[:-1][queries.owner]
+    return _filtered(queries, place < n_events)
+
+
+def _without_items(queries: Queries, gone: Bools) -> Queries:
+    return _filtered(queries, ~gone[queries.item_row])
+
+
+def _filtered(queries: Queries, keep: Bools) -> Queries:
+    """The same requests with some history events taken out."""
+    sizes = np.bincount(queries.owner[keep], minlength=len(queries))
+    indptr: Ints = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return replace(
+        queries,
+        indptr=indptr,
+        item_row=queries.item_row[keep],
+        time_us=None if queries.time_us is None else queries.time_us[keep],
+        strength=queries.strength[keep],
+        session_row=queries.session_row[keep],
+    )
