@@ -1,0 +1,288 @@
+"""The whole system in one file: fit bases, tune their blend out of time, recommend.
+
+dataset ──cut by time──► base | fuse | calibrate | (test)
+bases fitted on base      ──► scores on fuse      ──► weights of the static blend
+bases fitted on base+fuse ──► scores on calibrate ──► keep the blend, or the best base
+bases fitted on everything ──► bundle ──► recommend, similar
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from crossfade.arrays import top_k
+from crossfade.config import Field, Settings, validate
+from crossfade.data import Dataset, Queries, Target
+from crossfade.data.dataset import to_us
+from crossfade.data.splits import ProtocolConfig, make_plan
+from crossfade.errors import BundleError, ConfigError, UnknownIdError
+from crossfade.fusion.base import Signals
+from crossfade.fusion.scaling import scale
+from crossfade.fusion.static import StaticBlend
+from crossfade.meta.blending import BlendChoice, BlendConfig, fit_bases, tune_blend
+from crossfade.meta.signals import allowed_scores
+from crossfade.recommenders.base import Recommender
+from crossfade.recommenders.registry import make_all
+from crossfade.store import Bundle, load_bundle, save_bundle
+from crossfade.types import Floats, Rows
+
+DEFAULT_BASES: dict[str, dict[str, Any]] = {
+    "popularity": {"model": "popularity", "half_life_days": 90.0},
+    "trending": {"model": "popularity", "half_life_days": 7.0},
+    "item_knn": {"model": "item_knn"},
+    "ease": {"model": "ease"},
+    "nmf": {"model": "nmf"},
+    "ials": {"model": "ials"},
+    "session_knn": {"model": "session_knn"},
+    "content_knn": {"model": "content_knn"},
+}
+
+
+class HybridConfig(Settings):
+    """Everything that can be set about a system."""
+
+    bases: dict[str, dict[str, Any]] = Field(
+        DEFAULT_BASES,
+        min_length=1,
+        description="Base recommenders by label; `model` names the kind, the other keys are its settings.",
+    )
+    blend: BlendConfig = Field(BlendConfig(), description="How the blend is tuned.")
+    protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
+    target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One line of a list.
+
+    Attributes:
+        rank: 1 for the best.
+        item_id: The item.
+        title: From the catalogue, or None.
+        creator: From the catalogue, or None.
+        score: Blended score; comparable within one list only.
+        weights: Share each base had in this score, by label.
+    """
+
+    rank: int
+    item_id: str
+    title: str | None
+    creator: str | None
+    score: float
+    weights: dict[str, float]
+
+
+class Blend:
+    """Fitted bases and one set of weights, as one scorer."""
+
+    name = "blend"
+
+    def __init__(
+        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
+    ) -> None:
+        self.bases = bases
+        self.choice = choice
+        self.exclude_seen = exclude_seen
+        self._fusion = StaticBlend(
+            np.array([choice.weights[label] for label in bases], dtype=np.float32)
+        )
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """Blended scores, shape ``(n, n_items)``; NaN where no weighted base can score."""
+        return self.fuse(queries)[0]
+
+    def fuse(self, queries: Queries) -> tuple[Floats, Floats]:
+        """Blended scores ``(n, n_items)`` and the weights that acted ``(n, n_items, S)``."""
+        scaled = []
+        for label, base in self.bases.items():
+            if self.choice.weights[label] > 0:
+                scaled.append(
+                    scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
+                )
+            else:  # never looked at: its weight is 0
+                scaled.append(np.full((len(queries), queries.n_items), np.nan, dtype=np.float32))
+        score = np.stack(scaled, axis=-1)
+        fused = self._fusion.forward(Signals(score, np.ones(score.shape[:2], dtype=np.bool_)))
+        return fused.score, fused.weights
+
+
+class HybridModel:
+    """A trained system: a log and catalogue, fitted bases, and their blend."""
+
+    def __init__(
+        self, dataset: Dataset, config: HybridConfig, blend: Blend, seed: int, version: str = ""
+    ) -> None:
+        self.dataset = dataset
+        self.config = config
+        self.blend = blend
+        self.seed = seed
+        self.version = version
+
+    @classmethod
+    def fit(cls, dataset: Dataset, config: HybridConfig | None = None, seed: int = 0) -> Self:
+        """Tune the blend out of time, then fit every base on the whole log.
+
+        Data without times is cut per user instead, as ``make_plan`` explains.
+
+        Raises:
+            ConfigError: If settings are wrong.
+            DataError: If the log is too small to be cut.
+        """
+        config = config or HybridConfig()
+        if config.target is not None:
+            dataset = dataset.with_target(config.target)
+        protocol = config.protocol
+        if not dataset.has_times and protocol.name in {"time", "repeat"}:
+            protocol = protocol.changed(name="user")
+        plan = make_plan(dataset, protocol, seed)
+        choice = tune_blend(plan, config.bases, config.blend, seed)
+        bases = fit_bases(config.bases, dataset, seed)
+        return cls(dataset, config, Blend(bases, choice, plan.fuse.exclude_seen), seed)
+
+    def query(self, user: str | None, items: Sequence[str], as_of: datetime | None) -> Queries:
+        """The request of a known user, or of a stranger who likes some items.
+
+        Raises:
+            UnknownIdError: If the user, or every item, is unknown.
+        """
+        if user is not None:
+            row = self.dataset.user_ids.row(user)
+            return self.dataset.queries([row], None if as_of is None else np.array([to_us(as_of)]))
+        rows = self.dataset.item_ids.rows(items)
+        if len(items) and (rows < 0).all():
+            raise UnknownIdError(
+                f"none of the {len(items)} items is known ({', '.join(items[:3])}); check the ids"
+            )
+        return Queries.of_items(rows[rows >= 0], self.dataset.n_items)
+
+    def recommend(
+        self,
+        *,
+        user: str | None = None,
+        items: Sequence[str] = (),
+        k: int = 10,
+        as_of: datetime | None = None,
+    ) -> list[Recommendation]:
+        """The best items for one person, best first, ties by item row.
+
+        Args:
+            user: Someone in the log.
+            items: Instead of a user: items a stranger likes; unknown ones are ignored as
+                long as one is known. Without user and items, the stranger is unknown.
+            k: How many, 1 or more; fewer come back when fewer can be scored.
+            as_of: Look at the user's history strictly before this; None takes all of it.
+
+        Raises:
+            UnknownIdError: If the user, or every item, is unknown.
+        """
+        if k < 1:
+            raise ConfigError(f"k must be 1 or more, got {k}")
+        query = self.query(user, items, as_of)
+        score, weights = self.blend.fuse(query)
+        rows = top_k(score, k)[0]
+        return [
+            self._line(rank, int(row), float(score[0, row]), weights[0, row])
+            for rank, row in enumerate(rows[rows >= 0], start=1)
+        ]
+
+    def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
+        """Items like one item: by who plays them, or by content for items nobody played.
+
+        Returns:
+            Label of the base that knows, and the items with its similarity as score. Empty
+            when no base knows the item.
+
+        Raises:
+            UnknownIdError: If the item is unknown.
+        """
+        row = self.dataset.item_ids.row(item)
+        for label, base in self.blend.bases.items():
+            found = base.similar(row)
+            if found is None:
+                continue
+            found = found.copy()
+            found[row] = np.nan
+            found[~(found > 0)] = np.nan
+            rows: Rows = top_k(found[None, :], k)[0]
+            if (rows >= 0).any():
+                none: Floats = np.zeros(0, dtype=np.float32)
+                return label, [
+                    self._line(rank, int(r), float(found[r]), none)
+                    for rank, r in enumerate(rows[rows >= 0], 1)
+                ]
+        return "", []
+
+    def save(self, directory: Path) -> str:
+        """Write the bundle; returns its version id."""
+        bases = self.blend.bases
+        header = {
+            "config": self.config.model_dump(),
+            "choice": vars(self.blend.choice),
+            "exclude_seen": self.blend.exclude_seen,
+            "seed": self.seed,
+            "name": self.dataset.name,
+            "target": self.dataset.target.model_dump(),
+            "n_users": self.dataset.n_users,
+            "n_items": self.dataset.n_items,
+            "n_events": self.dataset.n_events,
+        }
+        frames = {
+            name: frame
+            for name in ("events", "items", "users", "taggings", "friends")
+            if (frame := getattr(self.dataset, name)) is not None
+        }
+        bundle = Bundle(
+            header, {f"base-{label}": base.state() for label, base in bases.items()}, frames
+        )
+        self.version = save_bundle(bundle, directory)
+        return self.version
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a bundle.
+
+        Raises:
+            BundleError: If it is missing, damaged or from a newer crossfade.
+        """
+        bundle = load_bundle(directory)
+        header, frames = bundle.header, bundle.frames
+        try:
+            config = validate(HybridConfig, header["config"], str(directory))
+            dataset = Dataset.from_rows(
+                frames["events"],
+                frames["items"],
+                frames["users"],
+                name=header["name"],
+                target=validate(Target, header["target"], str(directory)),
+                taggings=frames.get("taggings"),
+                friends=frames.get("friends"),
+            )
+            bases = {
+                label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
+                for label, base in make_all(config.bases).items()
+            }
+            blend = Blend(bases, BlendChoice(**header["choice"]), header["exclude_seen"])
+        except (KeyError, TypeError) as error:
+            raise BundleError(
+                f"{directory}: damaged ({error} is missing or wrong); fit again"
+            ) from None
+        return cls(dataset, config, blend, header["seed"], bundle.version)
+
+    def _line(self, rank: int, row: int, score: float, weights: Floats) -> Recommendation:
+        items = self.dataset.items
+        return Recommendation(
+            rank=rank,
+            item_id=self.dataset.item_ids.id(row),
+            title=items["title"][row] if "title" in items.columns else None,
+            creator=items["creator"][row] if "creator" in items.columns else None,
+            score=score,
+            weights={
+                label: float(w)
+                for label, w in zip(self.blend.bases, weights, strict=False)
+                if w > 0
+            },
+        )

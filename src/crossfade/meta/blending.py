@@ -1,0 +1,121 @@
+"""Tuning the blend out of time: weights from the fuse block, one check on the calibrate block."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossfade.config import Field, Settings
+from crossfade.data import Dataset
+from crossfade.data.splits import Plan, Trial
+from crossfade.fusion.scaling import Scaling
+from crossfade.fusion.static import StaticBlend, list_ndcg, tune_static
+from crossfade.meta.signals import LabelledSignals, trial_signals
+from crossfade.progress import task
+from crossfade.recommenders.base import Recommender
+from crossfade.recommenders.registry import make_all
+
+SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
+
+Bases = Mapping[str, Mapping[str, Any]]
+"""Settings of base recommenders by label."""
+
+
+class BlendConfig(Settings):
+    """How the blend is tuned."""
+
+    n_candidates: int = Field(
+        100, ge=1, description="Items each base proposes to a candidate list."
+    )
+    max_requests: int = Field(2000, ge=1, description="A larger block is sampled to this many.")
+    depth: int = Field(10, ge=1, description="The blend maximises NDCG at this depth.")
+
+
+@dataclass(frozen=True)
+class BlendChoice:
+    """What tuning decided, and on what evidence.
+
+    Attributes:
+        scaling: Common scale of the base scores.
+        weights: Weight of each base by label; zeros included.
+        kept: False when the best single base did better on the calibrate block and took over.
+        best_base: Best single base on the fuse block.
+        calibrate_blend: NDCG of the tuned blend on the calibrate block.
+        calibrate_base: NDCG of ``best_base`` there.
+    """
+
+    scaling: Scaling
+    weights: dict[str, float]
+    kept: bool
+    best_base: str
+    calibrate_blend: float
+    calibrate_base: float
+
+
+def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:
+    """Every configured base, fitted.
+
+    Raises:
+        ConfigError: With every wrong setting of every base.
+    """
+    made = make_all(bases)
+    for label, base in made.items():
+        with task(f"fit {label} on {dataset.n_events:,} events"):
+            base.fit(dataset, seed)
+    return made
+
+
+def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> BlendChoice:
+    """Scale and weights that do best on the fuse block, if they hold on the calibrate block.
+
+    In both blocks the bases that are scored saw only earlier events. Where the best
+    single base beats the tuned weights on the calibrate block, it takes over.
+    """
+    labels = list(bases)
+    signals = _signals(plan.fuse, bases, SCALINGS, config, seed)
+    single = [_ndcg(_alone(s, len(labels)), signals["zscore"], config) for s in range(len(labels))]
+    tuned: dict[Scaling, StaticBlend] = {}
+    for scaling, labelled in signals.items():
+        with task(f"tune weights on {scaling}"):
+            tuned[scaling] = tune_static(
+                labelled.signals, labelled.relevant, labelled.n_relevant, config.depth
+            )
+    scaling = max(SCALINGS, key=lambda name: _ndcg(tuned[name], signals[name], config))
+    best = int(np.argmax(single))
+    held_back = _signals(plan.calibrate, bases, (scaling,), config, seed)[scaling]
+    blend_ndcg = _ndcg(tuned[scaling], held_back, config)
+    base_ndcg = _ndcg(_alone(best, len(labels)), held_back, config)
+    kept = blend_ndcg >= base_ndcg
+    weights = (tuned[scaling] if kept else _alone(best, len(labels))).weights
+    return BlendChoice(
+        scaling=scaling,
+        weights={label: float(weight) for label, weight in zip(labels, weights, strict=True)},
+        kept=kept,
+        best_base=labels[best],
+        calibrate_blend=blend_ndcg,
+        calibrate_base=base_ndcg,
+    )
+
+
+def _signals(
+    trial: Trial, bases: Bases, scalings: tuple[Scaling, ...], config: BlendConfig, seed: int
+) -> dict[Scaling, LabelledSignals]:
+    fitted = fit_bases(bases, trial.train, seed)
+    return trial_signals(
+        trial,
+        list(fitted.values()),
+        scalings,
+        n_candidates=config.n_candidates,
+        max_requests=config.max_requests,
+        seed=seed,
+    )
+
+
+def _alone(base: int, n_bases: int) -> StaticBlend:
+    return StaticBlend(np.eye(n_bases, dtype=np.float32)[base])
+
+
+def _ndcg(blend: StaticBlend, labelled: LabelledSignals, config: BlendConfig) -> float:
+    score = blend.forward(labelled.signals).score
+    return float(list_ndcg(score, labelled.relevant, labelled.n_relevant, config.depth).mean())

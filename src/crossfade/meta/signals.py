@@ -1,0 +1,137 @@
+"""Candidate lists with the scaled scores of every base."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossfade.arrays import top_k
+from crossfade.data import Queries
+from crossfade.data.splits import Trial
+from crossfade.fusion.base import Signals
+from crossfade.fusion.scaling import Scaling, scale
+from crossfade.progress import task
+from crossfade.recommenders.base import Recommender
+from crossfade.rng import generator
+from crossfade.types import Bools, Csr, Doubles, Floats, Rows
+
+MAX_CELLS = 20_000_000
+"""Scores held at once while signals are built (80 MB per base)."""
+
+
+@dataclass(frozen=True)
+class LabelledSignals:
+    """Signals of the requests of one trial, and which candidates were wanted.
+
+    Attributes:
+        signals: Scaled scores, shape ``(B, L, S)``.
+        item_row: Candidates, shape ``(B, L)``; -1 pads shorter lists.
+        relevant: Shape ``(B, L)``.
+        n_relevant: Wanted items per request, among the candidates or not, shape ``(B,)``.
+    """
+
+    signals: Signals
+    item_row: Rows
+    relevant: Bools
+    n_relevant: Doubles
+
+
+def trial_signals(
+    trial: Trial,
+    bases: Sequence[Recommender[Any]],
+    scalings: Sequence[Scaling],
+    *,
+    n_candidates: int,
+    max_requests: int,
+    seed: int,
+) -> dict[Scaling, LabelledSignals]:
+    """Signals on each scale for a trial's requests.
+
+    Candidates are the union of each base's best ``n_candidates``; wanted items that no
+    base proposes are *not* put in, so quality measured here is quality of real lists.
+
+    Args:
+        trial: Its bases must have been fitted on ``trial.train``.
+        bases: Fitted recommenders; their order is the order of S.
+        scalings: The scales to build.
+        n_candidates: Items taken from each base.
+        max_requests: A larger trial is sampled down to this many requests.
+        seed: For that sample.
+    """
+    places = np.arange(len(trial.queries))
+    if len(places) > max_requests:
+        places = np.sort(
+            generator(seed, "meta.requests").choice(places, max_requests, replace=False)
+        )
+    queries, relevant = trial.queries.take(places), Csr(trial.relevant[places])
+    size = max(1, MAX_CELLS // queries.n_items)
+    pieces: dict[Scaling, list[LabelledSignals]] = {scaling: [] for scaling in scalings}
+    with task(f"score the {trial.name} block", len(queries)) as running:
+        for place, batch in queries.batches(size):
+            raw = [
+                allowed_scores(base, batch, trial.exclude_seen, trial.candidates) for base in bases
+            ]
+            item_row = _union(raw, n_candidates)
+            for scaling in scalings:
+                pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
+            running.advance(len(batch))
+    return {scaling: _joined(parts) for scaling, parts in pieces.items()}
+
+
+def allowed_scores(
+    base: Recommender[Any],
+    queries: Queries,
+    exclude_seen: bool,
+    candidates: Bools | None = None,
+) -> Floats:
+    """Scores with NaN also where an item may not be recommended."""
+    scores = np.array(base.score_batch(queries), dtype=np.float32)
+    if exclude_seen:
+        scores[queries.owner, queries.item_row] = np.nan
+    if candidates is not None:
+        scores[:, ~candidates] = np.nan
+    return scores
+
+
+def _union(raw: Sequence[Floats], n_candidates: int) -> Rows:
+    """Sorted distinct proposals of each request, -1 at the end of shorter lists."""
+    proposals = np.concatenate([top_k(scores, n_candidates) for scores in raw], axis=1)
+    proposals.sort(axis=1)
+    repeated = np.zeros(proposals.shape, dtype=np.bool_)
+    repeated[:, 1:] = proposals[:, 1:] == proposals[:, :-1]
+    last = np.iinfo(np.int32).max
+    proposals[repeated | (proposals < 0)] = last
+    proposals.sort(axis=1)
+    width = max(1, int((proposals < last).sum(axis=1).max(initial=0)))
+    return np.where(proposals < last, proposals, -1)[:, :width].astype(np.int32)
+
+
+def _label(
+    raw: Sequence[Floats], scaling: Scaling, item_row: Rows, relevant: Csr
+) -> LabelledSignals:
+    mask = item_row >= 0
+    columns = np.where(mask, item_row, 0)
+    score = np.stack([np.take_along_axis(scale(s, scaling), columns, axis=1) for s in raw], axis=-1)
+    wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
+    return LabelledSignals(
+        Signals(score, mask), item_row, wanted, np.diff(relevant.indptr).astype(np.float64)
+    )
+
+
+def _joined(parts: Sequence[LabelledSignals]) -> LabelledSignals:
+    width = max(part.item_row.shape[1] for part in parts)
+
+    def wide(array: Floats | Rows | Bools, fill: float) -> Floats:
+        room = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
+        padded: Floats = np.pad(array, room, constant_values=fill)
+        return padded
+
+    score = np.concatenate([wide(part.signals.score, np.nan) for part in parts])
+    mask = np.concatenate([wide(part.signals.mask, 0) for part in parts]).astype(np.bool_)
+    return LabelledSignals(
+        Signals(score, mask),
+        np.concatenate([wide(part.item_row, -1) for part in parts]).astype(np.int32),
+        np.concatenate([wide(part.relevant, 0) for part in parts]).astype(np.bool_),
+        np.concatenate([part.n_relevant for part in parts]),
+    )

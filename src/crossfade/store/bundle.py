@@ -1,0 +1,69 @@
+"""`Bundle`: one directory that holds a whole trained system, nothing in it can run code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from crossfade.errors import BundleError
+from crossfade.files import open_published, publish
+from crossfade.types import Arrays
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle holds.
+
+    Attributes:
+        header: JSON-ready facts: settings, data fingerprint, metrics.
+        arrays: Named groups of arrays, one per fitted part.
+        frames: Named tables.
+        version: Set when read from disk.
+    """
+
+    header: dict[str, Any]
+    arrays: dict[str, Arrays]
+    frames: dict[str, pl.DataFrame]
+    version: str = ""
+
+
+def save_bundle(bundle: Bundle, directory: Path) -> str:
+    """Write a bundle so that readers see the old or the new one, and return its version id.
+
+    Raises:
+        BundleError: If the place holds something else or the disk refuses.
+    """
+
+    def write(parts: Path) -> None:
+        for name, arrays in bundle.arrays.items():
+            whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+            try:
+                save_file(whole, parts / f"{name}.safetensors")
+            except SafetensorError as error:  # its I/O errors are not OSErrors
+                raise OSError(str(error)) from error
+        for name, frame in bundle.frames.items():
+            frame.write_parquet(parts / f"{name}.parquet", compression="zstd")
+
+    names = {"arrays": sorted(bundle.arrays), "frames": sorted(bundle.frames)}
+    return publish(directory, "bundle", SCHEMA, {**bundle.header, **names}, write)
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read a bundle, every file checked before any is used.
+
+    Raises:
+        BundleError: If it is missing, damaged or from a newer crossfade.
+    """
+    manifest, parts = open_published(directory, "bundle", SCHEMA)
+    try:
+        arrays = {name: load_file(parts / f"{name}.safetensors") for name in manifest["arrays"]}
+        frames = {name: pl.read_parquet(parts / f"{name}.parquet") for name in manifest["frames"]}
+    except (KeyError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
+        raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
+    return Bundle(manifest, arrays, frames, manifest["version"])
