@@ -13,7 +13,7 @@ from crossfade.config import Settings, validate
 from crossfade.data import Dataset, Queries
 from crossfade.errors import NotFittedError
 from crossfade.rng import generator
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Doubles, Floats, Ints, Rows
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Floats, Ints, Rows
 
 EVIDENCE = ("history_count", "item_support", "neighbour_similarity", "recency_days")
 """What a score rests on, in this order: positive events in the history; users with a
@@ -60,6 +60,7 @@ class Recommender(ABC, Generic[C]):
         Config: The settings model.
         serves_cold_users: Whether an empty history still gives scores.
         serves_cold_items: Whether items without any positive event get scores.
+        notices: What a reader of the fitted model's numbers must know; usually empty.
     """
 
     name: ClassVar[str]
@@ -94,12 +95,22 @@ class Recommender(ABC, Generic[C]):
         return np.full(len(item_rows), np.nan, dtype=np.float32)
 
     def similar(self, item_row: int) -> Floats | None:  # noqa: ARG002
-        """Similarity of every item to one item, shape ``(n_items,)``; None if the model has none."""
+        """Similarity of every item to one item; None if the model has no such notion.
+
+        Returns:
+            Shape ``(n_items,)``; larger is closer. NaN for the item itself, for items the
+            model knows nothing about, and everywhere if ``item_row`` is one of those.
+        """
         return None
 
     def embeddings(self) -> Embeddings | None:
         """User and item vectors, for models that have them."""
         return None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a reader of this model's numbers must know, one sentence each."""
+        return ()
 
     # -- what everybody calls --------------------------------------------------------
 
@@ -209,8 +220,16 @@ def item_support(dataset: Dataset) -> Ints:
     return np.bincount(matrix.coords[1], minlength=dataset.n_items).astype(np.int64)
 
 
-def mask_unscorable(scores: Floats, queries: Queries, support: Ints | Doubles) -> Floats:
-    """NaN for items without support and for requests without a positive event; in place."""
-    scores[:, np.asarray(support) == 0] = np.nan
-    scores[np.diff(queries.positives.indptr) == 0] = np.nan
+def mask_unscorable(scores: Floats, queries: Queries, scorable: Bools) -> Floats:
+    """NaN for items the model knows nothing about and requests it has nothing to go by.
+
+    Args:
+        scores: Shape ``(n, n_items)``; changed in place and given back.
+        queries: The requests the scores are for.
+        scorable: Which items the model learned something about, shape ``(n_items,)``.
+            A request needs at least one positive event on such an item.
+    """
+    scores[:, ~scorable] = np.nan
+    useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
+    scores[np.bincount(useful, minlength=len(queries)) == 0] = np.nan
     return scores

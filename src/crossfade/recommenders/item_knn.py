@@ -1,0 +1,182 @@
+"""Items liked by the same people: cosine neighbours."""
+
+from typing import Literal
+
+import numba
+import numpy as np
+
+from crossfade.arrays import pack_csr, unpack_csr
+from crossfade.config import Field
+from crossfade.data import Dataset, Queries
+from crossfade.recommenders.base import Recommender, mask_unscorable
+from crossfade.recommenders.history import HistoryConfig, weighted_history
+from crossfade.recommenders.kernels import (
+    counted,
+    csr_parts,
+    in_threads,
+    transposed,
+    weighted_sparse_sums,
+)
+from crossfade.types import Arrays, Csr, Floats, Ints, Rows
+
+
+class ItemKNNConfig(HistoryConfig):
+    """Which items count as neighbours."""
+
+    n_neighbours: int = Field(200, ge=1, description="Nearest items kept for each item.")
+    shrink: float = Field(
+        10.0,
+        ge=0,
+        description="Added to the denominator of the cosine: doubts similarities that few people support.",
+    )
+    weighting: Literal["none", "idf", "bm25"] = Field(
+        "idf",
+        description="How much one person's vote counts: all the same, or less for people with long histories.",
+    )
+
+
+class ItemKNN(Recommender[ItemKNNConfig]):
+    """Sum of the similarities between an item and the items in the history.
+
+    Similarity is the cosine of two item columns plus ``shrink`` in the denominator.
+    Only the ``n_neighbours`` nearest items of each history item add to a score; an
+    item that is no neighbour of anything in the history scores 0: the model knows
+    it and found nothing in common.
+
+    Source:
+        Deshpande and Karypis (2004), "Item-Based Top-N Recommendation Algorithms";
+        the shrunk denominator as in Bell and Koren (2007).
+    """
+
+    name = "item_knn"
+    Config = ItemKNNConfig
+
+    def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
+        by_user = vote_weights(
+            counted(dataset.interactions(), self.config.counting), self.config.weighting
+        )
+        self._neighbours = nearest_items(by_user, self.config.n_neighbours, self.config.shrink)
+
+    def _score(self, queries: Queries) -> Floats:
+        scores = weighted_sparse_sums(weighted_history(queries, self.config), self._neighbours)
+        return mask_unscorable(scores, queries, self.support > 0)
+
+    def similar(self, item_row: int) -> Floats:
+        """Shrunk cosine to the nearest items, 0 beyond them; see `Recommender.similar`."""
+        similarity = np.zeros(len(self.support), dtype=np.float32)
+        start, stop = self._neighbours.indptr[item_row : item_row + 2]
+        similarity[self._neighbours.indices[start:stop]] = self._neighbours.data[start:stop]
+        similarity[(self.support == 0) | (self.support[item_row] == 0)] = np.nan
+        similarity[item_row] = np.nan
+        return similarity
+
+    def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
+        liked = query.positives.indices
+        if not len(liked):
+            return np.full(len(item_rows), np.nan, dtype=np.float32)
+        best: Floats = self._neighbours[liked].max(axis=0).toarray().ravel()[item_rows]
+        best[self.support[item_rows] == 0] = np.nan
+        return best
+
+    def _state(self) -> Arrays:
+        return pack_csr("neighbours", self._neighbours)
+
+    def _restore(self, state: Arrays) -> None:
+        self._neighbours = unpack_csr("neighbours", state)
+
+
+def vote_weights(by_user: Csr, weighting: Literal["none", "idf", "bm25"]) -> Csr:
+    """Interactions whose rows are scaled by how telling each person's votes are.
+
+    ``idf`` multiplies a row by log(1 + n_items / history length); ``bm25`` also lets
+    repeats saturate, with the usual k1 = 1.2 and b = 0.75 over items as documents.
+    """
+    if weighting == "none" or not by_user.nnz:
+        return by_user
+    lengths = np.diff(by_user.indptr)
+    factor = np.log1p(by_user.shape[1] / np.maximum(lengths, 1)).astype(np.float32)
+    values = by_user.data
+    if weighting == "bm25":
+        k1, b = 1.2, 0.75
+        popularity = np.bincount(by_user.indices, weights=values, minlength=by_user.shape[1])
+        longness = popularity / popularity[popularity > 0].mean()
+        norm = (1 - b + b * longness)[by_user.indices]
+        values = values * (k1 + 1) / (values + k1 * norm)
+    values = (values * np.repeat(factor, lengths)).astype(np.float32)
+    return Csr((values, by_user.indices, by_user.indptr), shape=by_user.shape)
+
+
+def nearest_items(by_user: Csr, n_neighbours: int, shrink: float) -> Csr:
+    """The most similar items of each item, best first, shape ``(n_items, n_items)``.
+
+    One dense row of length ``n_items`` per thread is the only working memory beside
+    the result, whatever the size of the catalogue. Equal similarities are ordered by row.
+
+    Args:
+        by_user: Weighted interactions ``(n_users, n_items)``.
+        n_neighbours: How many to keep; items nobody shares are never kept.
+        shrink: Added to the product of the two lengths.
+    """
+    n_items = by_user.shape[1]
+    width = min(n_neighbours, max(n_items - 1, 0))
+    lengths = np.sqrt(
+        np.bincount(
+            by_user.indices, weights=by_user.data.astype(np.float64) ** 2, minlength=n_items
+        )
+    ).astype(np.float32)
+    rows = np.full((n_items, width), -1, dtype=np.int32)
+    values = np.zeros((n_items, width), dtype=np.float32)
+    in_threads(
+        _nearest,
+        n_items,
+        *csr_parts(transposed(by_user)),
+        *csr_parts(by_user),
+        lengths,
+        np.float32(shrink),
+        rows,
+        values,
+    )
+    found = rows >= 0
+    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))]).astype(np.int64)
+    return Csr((values[found], rows[found], indptr), shape=(n_items, n_items))
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(  # noqa: PLR0917  (kernels know no keywords)
+    start: int,
+    stop: int,
+    item_indptr: Ints,
+    item_users: Rows,
+    item_values: Floats,
+    user_indptr: Ints,
+    user_items: Rows,
+    user_values: Floats,
+    lengths: Floats,
+    shrink: float,
+    rows: Rows,
+    values: Floats,
+) -> None:
+    n_items, width = len(lengths), rows.shape[1]
+    product = np.zeros(n_items, dtype=np.float32)
+    for item in range(start, stop):
+        product[:] = 0
+        for place in range(item_indptr[item], item_indptr[item + 1]):
+            user, value = item_users[place], item_values[place]
+            for other in range(user_indptr[user], user_indptr[user + 1]):
+                product[user_items[other]] += value * user_values[other]
+        size = 0
+        for other in range(n_items):
+            if product[other] <= 0 or other == item:
+                continue
+            similarity = product[other] / (lengths[item] * lengths[other] + shrink)
+            if size == width and not similarity > values[item, width - 1]:
+                continue
+            place = size if size < width else width - 1
+            while place > 0 and similarity > values[item, place - 1]:
+                values[item, place] = values[item, place - 1]
+                rows[item, place] = rows[item, place - 1]
+                place -= 1
+            values[item, place] = similarity
+            rows[item, place] = other
+            if size < width:
+                size += 1

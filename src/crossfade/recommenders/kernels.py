@@ -1,0 +1,124 @@
+"""Compiled loops that several recommenders share.
+
+Each request is computed on its own, in a fixed order, so a batch gives the very
+numbers that its requests give one by one. Kernels let go of the interpreter lock;
+plain threads then use all cores without Numba's slow parallel compilation.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, Literal
+
+import numba
+import numpy as np
+
+from crossfade.types import Csr, Floats, Ints, Rows
+
+Counting = Literal["once", "log", "sum"]
+"""What repeats count: nothing more, log2(1 + summed strength), or the summed strength."""
+
+
+def in_threads(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:
+    """Run ``kernel(start, stop, *arguments)`` over all of ``range(n)`` on all cores.
+
+    The kernel must write only to places that belong to its own range.
+    """
+    n_threads = numba.get_num_threads()
+    if n < 2 or n_threads == 1:
+        kernel(0, n, *arguments)
+        return
+    # Several pieces per core, because some requests cost far more than others.
+    edges = np.linspace(0, n, min(n, 8 * n_threads) + 1).astype(np.int64)
+    with ThreadPoolExecutor(n_threads) as pool:
+        runs = [pool.submit(kernel, start, stop, *arguments) for start, stop in pairwise(edges)]
+        for run in runs:
+            run.result()
+
+
+def csr_parts(matrix: Csr) -> tuple[Ints, Rows, Floats]:
+    """``indptr``, ``indices`` and ``data`` in the house types, so each kernel is compiled once."""
+    return (
+        matrix.indptr.astype(np.int64, copy=False),
+        matrix.indices.astype(np.int32, copy=False),
+        matrix.data.astype(np.float32, copy=False),
+    )
+
+
+def counted(matrix: Csr, counting: Counting) -> Csr:
+    """Summed strengths turned into evidence; the matrix itself is left alone."""
+    if counting == "sum":
+        return matrix
+    values = np.ones_like(matrix.data) if counting == "once" else np.log2(1 + matrix.data)
+    return Csr((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def transposed(matrix: Csr) -> Csr:
+    """Users and items swapped."""
+    return Csr(matrix.T.tocsr())
+
+
+def weighted_sums(weights: Csr, rows: Floats) -> Floats:
+    """``weights @ rows`` for sparse weights ``(n, m)`` and dense rows ``(m, n_columns)``."""
+    out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
+    in_threads(_add_dense, len(out), *csr_parts(weights), np.ascontiguousarray(rows), out)
+    return out
+
+
+def weighted_sparse_sums(weights: Csr, rows: Csr) -> Floats:
+    """``weights @ rows`` for two sparse matrices, as a dense one."""
+    out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
+    in_threads(_add_sparse, len(out), *csr_parts(weights), *csr_parts(rows), out)
+    return out
+
+
+def factor_products(left: Floats, right: Floats) -> Floats:
+    """``left @ right.T`` whose rows do not depend on how many there are; BLAS does not promise that."""
+    n, width = left.shape
+    indptr = np.arange(n + 1, dtype=np.int64) * width
+    indices = np.tile(np.arange(width, dtype=np.int32), n)
+    out = np.zeros((n, len(right)), dtype=np.float32)
+    in_threads(_add_dense, n, indptr, indices, left.ravel(), np.ascontiguousarray(right.T), out)
+    return out
+
+
+def cosines(vectors: Floats, row: int) -> Floats:
+    """Cosine of every vector with one of them, 0 where a vector is all zero."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = vectors @ vectors[row] / (lengths * lengths[row])
+    finite: Floats = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    return finite
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_dense(  # noqa: PLR0917  (kernels know no keywords)
+    start: int, stop: int, indptr: Ints, indices: Rows, values: Floats, rows: Floats, out: Floats
+) -> None:
+    for i in range(start, stop):
+        for place in range(indptr[i], indptr[i + 1]):
+            value = values[place]
+            if value == 0:  # non-negative factors are mostly zeros
+                continue
+            row = rows[indices[place]]
+            for column in range(rows.shape[1]):
+                out[i, column] += value * row[column]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_sparse(  # noqa: PLR0917  (kernels know no keywords)
+    start: int,
+    stop: int,
+    indptr: Ints,
+    indices: Rows,
+    values: Floats,
+    row_indptr: Ints,
+    row_indices: Rows,
+    row_values: Floats,
+    out: Floats,
+) -> None:
+    for i in range(start, stop):
+        for place in range(indptr[i], indptr[i + 1]):
+            value, row = values[place], indices[place]
+            for other in range(row_indptr[row], row_indptr[row + 1]):
+                out[i, row_indices[other]] += value * row_values[other]

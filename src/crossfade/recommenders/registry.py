@@ -1,0 +1,58 @@
+"""Every base recommender by name, and how settings become models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossfade.config import validate
+from crossfade.errors import ConfigError
+from crossfade.recommenders.base import Recommender
+from crossfade.recommenders.ease import EASE
+from crossfade.recommenders.item_knn import ItemKNN
+from crossfade.recommenders.popularity import Popularity
+
+RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
+    kind.name: kind for kind in (Popularity, ItemKNN, EASE)
+}
+"""From name to class; a new recommender joins by being listed here."""
+
+
+def make(name: str, settings: Mapping[str, Any] | None = None) -> Recommender[Any]:
+    """An unfitted recommender.
+
+    Args:
+        name: One of `RECOMMENDERS`.
+        settings: Values that differ from the defaults of its ``Config``.
+
+    Raises:
+        ConfigError: For an unknown name, or with one line per wrong setting.
+    """
+    if name not in RECOMMENDERS:
+        raise ConfigError(
+            f'there is no recommender "{name}"; choose from {", ".join(sorted(RECOMMENDERS))}'
+        )
+    kind = RECOMMENDERS[name]
+    return kind(validate(kind.Config, dict(settings or {}), f"recommenders.{name}"))
+
+
+def make_all(labelled: Mapping[str, Mapping[str, Any]]) -> dict[str, Recommender[Any]]:
+    """Unfitted recommenders under labels of their own.
+
+    The key ``model`` names the kind and may be left out where the label already does,
+    so that one kind can be used several times:
+    ``{"ease": {}, "weekly": {"model": "popularity", "half_life_days": 7}}``.
+
+    Raises:
+        ConfigError: With every fault of every entry.
+    """
+    made, faults = {}, []
+    for label, entry in labelled.items():
+        settings = dict(entry)
+        name = str(settings.pop("model", label))
+        try:
+            made[label] = make(name, settings)
+        except ConfigError as error:
+            where = "" if name == label else f"recommenders.{label}: "
+            faults.append(f"{where}{error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return made
