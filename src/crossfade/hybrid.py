@@ -20,12 +20,7 @@ from crossfade.data import Dataset, Queries, Target
 from crossfade.data.dataset import to_us
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.errors import BundleError, ConfigError, UnknownIdError
-from crossfade.fusion.base import Signals
-from crossfade.fusion.scaling import scale
-from crossfade.fusion.static import StaticBlend
-from crossfade.meta.blending import BlendChoice, BlendConfig, fit_bases, tune_blend
-from crossfade.meta.signals import allowed_scores
-from crossfade.recommenders.base import Recommender
+from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
 from crossfade.types import Floats, Rows
@@ -74,40 +69,6 @@ class Recommendation:
     creator: str | None
     score: float
     weights: dict[str, float]
-
-
-class Blend:
-    """Fitted bases and one set of weights, as one scorer."""
-
-    name = "blend"
-
-    def __init__(
-        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
-    ) -> None:
-        self.bases = bases
-        self.choice = choice
-        self.exclude_seen = exclude_seen
-        self._fusion = StaticBlend(
-            np.array([choice.weights[label] for label in bases], dtype=np.float32)
-        )
-
-    def score_batch(self, queries: Queries) -> Floats:
-        """Blended scores, shape ``(n, n_items)``; NaN where no weighted base can score."""
-        return self.fuse(queries)[0]
-
-    def fuse(self, queries: Queries) -> tuple[Floats, Floats]:
-        """Blended scores ``(n, n_items)`` and the weights that acted ``(n, n_items, S)``."""
-        scaled = []
-        for label, base in self.bases.items():
-            if self.choice.weights[label] > 0:
-                scaled.append(
-                    scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
-                )
-            else:  # never looked at: its weight is 0
-                scaled.append(np.full((len(queries), queries.n_items), np.nan, dtype=np.float32))
-        score = np.stack(scaled, axis=-1)
-        fused = self._fusion.forward(Signals(score, np.ones(score.shape[:2], dtype=np.bool_)))
-        return fused.score, fused.weights
 
 
 class HybridModel:

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from crossfade.config import Field, Settings
-from crossfade.data import Dataset
+from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Plan, Trial
-from crossfade.fusion.scaling import Scaling
+from crossfade.fusion.base import Signals
+from crossfade.fusion.scaling import Scaling, scale
 from crossfade.fusion.static import StaticBlend, list_ndcg, tune_static
-from crossfade.meta.signals import LabelledSignals, trial_signals
+from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
+from crossfade.types import Floats
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
@@ -51,6 +53,40 @@ class BlendChoice:
     best_base: str
     calibrate_blend: float
     calibrate_base: float
+
+
+class Blend:
+    """Fitted bases and one set of weights, as one scorer."""
+
+    name = "blend"
+
+    def __init__(
+        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
+    ) -> None:
+        self.bases = bases
+        self.choice = choice
+        self.exclude_seen = exclude_seen
+        self._fusion = StaticBlend(
+            np.array([choice.weights[label] for label in bases], dtype=np.float32)
+        )
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """Blended scores, shape ``(n, n_items)``; NaN where no weighted base can score."""
+        return self.fuse(queries)[0]
+
+    def fuse(self, queries: Queries) -> tuple[Floats, Floats]:
+        """Blended scores ``(n, n_items)`` and the weights that acted ``(n, n_items, S)``."""
+        scaled = []
+        for label, base in self.bases.items():
+            if self.choice.weights[label] > 0:
+                scaled.append(
+                    scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
+                )
+            else:  # never looked at: its weight is 0
+                scaled.append(np.full((len(queries), queries.n_items), np.nan, dtype=np.float32))
+        score = np.stack(scaled, axis=-1)
+        fused = self._fusion.forward(Signals(score, np.ones(score.shape[:2], dtype=np.bool_)))
+        return fused.score, fused.weights
 
 
 def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:

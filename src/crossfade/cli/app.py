@@ -1,0 +1,73 @@
+"""The command tree, and how any failure becomes one message and an exit code.
+
+0: done. 1: it failed, and one message on standard error says why. 2: a wrong call.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from crossfade import __version__
+from crossfade.cli import checking, demonstrating, evaluating, fitting, importing, recommending
+from crossfade.errors import CrossfadeError
+
+app = typer.Typer(
+    name="crossfade",
+    help="Blend recommenders: from a listening log to honest recommendations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"crossfade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Blend recommenders: from a listening log to honest recommendations."""
+
+
+app.command("demo")(demonstrating.demo)
+app.command("import")(importing.import_command)
+app.command("check")(importing.check_command)
+app.command("fit")(fitting.fit)
+app.command("evaluate")(evaluating.evaluate)
+app.command("recommend")(recommending.recommend)
+app.command("similar")(recommending.similar)
+app.command("doctor")(checking.doctor)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        app(arguments, prog_name="crossfade")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except CrossfadeError as error:
+        return _failed(str(error))
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _failed(
+            f"{name}{error.strerror or error}; check the path, its permissions and free space"
+        )
+    except KeyboardInterrupt:
+        return _failed("interrupted; nothing was published")
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
