@@ -214,6 +214,12 @@ class Dataset:
         taggings = None if self.taggings is None else self.taggings.filter(stays)
         return replace(self, events=self.events.filter(stays), taggings=taggings)
 
+    def without_items(self, item_rows: Rows) -> "Dataset":
+        """Nothing that was done with some items: no event, no tagging; the catalogue stays whole."""
+        stays = ~pl.col("item_row").is_in(item_rows.tolist())
+        taggings = None if self.taggings is None else self.taggings.filter(stays)
+        return replace(self, events=self.events.filter(stays), taggings=taggings)
+
     def with_target(self, target: Target) -> "Dataset":
         """The same log under another idea of what counts as positive."""
         events = self.events.with_columns(target.expression(self.events.columns))

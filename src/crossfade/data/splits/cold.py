@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
 from crossfade.data.query import Queries
 from crossfade.data.splits.trial import Plan, ProtocolConfig, Trial, checked
@@ -27,7 +26,9 @@ def cold_users(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
                 trial,
                 train=train,
                 queries=stranger,
-                relevant=trial.relevant[keep],
+                relevant=Csr(trial.relevant[keep]),
+                # What the stranger met later but does not show is no miss of the recommender's.
+                hidden=Csr(trial.queries.seen[keep]) if trial.exclude_seen else None,
             )
         )
 
@@ -46,7 +47,6 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
         chosen = _share(items, protocol.cold_share, seed, "splits.cold-items")
         is_cold = np.zeros(trial.queries.n_items, dtype=np.bool_)
         is_cold[chosen] = True
-        gone = pl.Series(is_cold[trial.train.events["item_row"].to_numpy()])
         relevant = Csr(trial.relevant.multiply(is_cold[None, :]))
         relevant.eliminate_zeros()
         keep = np.flatnonzero(np.diff(relevant.indptr))
@@ -54,9 +54,9 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
         return checked(
             replace(
                 trial,
-                train=trial.train.where(~gone),
+                train=trial.train.without_items(chosen),
                 queries=queries,
-                relevant=relevant[keep],
+                relevant=Csr(relevant[keep]),
                 candidates=is_cold,
             )
         )

@@ -87,6 +87,8 @@ def _session_trial(dataset: Dataset, name: str, start: int, stop: int) -> Trial:
     later = later.select(
         "user_row", "item_row", "session_row", "strength", time_us=pl.col("timestamp").to_physical()
     )
+    # Where only some events carry a session id, the others belong to no session.
+    later = later.drop_nulls("session_row")
     middle = pl.col("time_us").sort().gather((pl.len() // 2).cast(pl.Int64)).first()
     later = later.filter(pl.len().over("session_row") >= 2).with_columns(
         as_of_us=middle.over("session_row")

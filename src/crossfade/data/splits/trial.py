@@ -67,6 +67,8 @@ class Trial:
         relevant: 1 where the item was wanted after the request, shape ``(n, n_items)``.
         exclude_seen: Whether items in the history may not be recommended.
         candidates: Items that may be recommended, shape ``(n_items,)``; None means all.
+        hidden: Stored where a request may not be answered with an item although its history
+            does not show it, shape ``(n, n_items)``; None means nowhere.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Trial:
     relevant: Csr
     exclude_seen: bool
     candidates: Bools | None = None
+    hidden: Csr | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""From scorers to judged lists: one trial at a time, in batches that fit in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from crossfade.arrays import top_k
+from crossfade.data import Queries
+from crossfade.data.splits import Trial
+from crossfade.evaluation.beyond import PER_LIST_METRICS, ItemFacts
+from crossfade.evaluation.config import EvaluationConfig, split
+from crossfade.evaluation.metrics import ACCURACY_METRICS, locate
+from crossfade.progress import task
+from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
+
+
+class Scorer(Protocol):
+    """Anything that can be evaluated."""
+
+    @property
+    def name(self) -> str:
+        """Name in the tables; unique within one evaluation."""
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """Scores of all items, shape ``(n, n_items)``; NaN where it cannot score."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A scorer under another name, so that two settings of one model can be compared."""
+
+    name: str
+    scorer: Scorer
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """The scores of the scorer inside."""
+        return self.scorer.score_batch(queries)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All models' lists on one trial, judged.
+
+    Attributes:
+        values: Per request, model and metric of `EvaluationConfig.per_request`, shape
+            ``(n, n_models, n_metrics)``; NaN where a metric does not exist for a list.
+        found: Whether each stored entry of ``relevant`` is in the first
+            `EvaluationConfig.slice_recall_k`, shape ``(nnz, n_models)``.
+        exposure: How often each item is in the first k, per model and overall metric,
+            shape ``(n_models, n_overall, n_items)``.
+    """
+
+    values: Doubles
+    found: Bools
+    exposure: Ints
+
+
+def ranked_lists(scorer: Scorer, trial: Trial, queries: Queries, place: slice, k: int) -> Rows:
+    """The k best items for some requests of a trial, from the whole catalogue.
+
+    Seen items, hidden items and items that are no candidates are left out as the trial
+    says; ties are ordered by row.
+
+    Args:
+        scorer: The model.
+        trial: Its rules apply.
+        queries: The requests ``place`` of ``trial.queries``.
+        place: Where they lie.
+        k: Length of the lists.
+
+    Returns:
+        Shape ``(n, k)``, -1 where fewer than k items can be recommended.
+    """
+    scores = scorer.score_batch(queries)
+    if scores.shape != (len(queries), queries.n_items):
+        raise ValueError(
+            f"{scorer.name} gave scores of shape {scores.shape}; "
+            f"{len(queries):,} requests and {queries.n_items:,} items need ({len(queries)}, {queries.n_items})"
+        )
+    scores = np.array(scores, dtype=np.float32)  # a copy: models may hand out their own memory
+    if trial.exclude_seen:
+        scores[queries.owner, queries.item_row] = np.nan
+    if trial.hidden is not None:
+        hidden = trial.hidden[place].tocoo()
+        scores[hidden.coords] = np.nan
+    if trial.candidates is not None:
+        scores[:, ~trial.candidates] = np.nan
+    return top_k(scores, k)
+
+
+def judge(trial: Trial, scorers: Sequence[Scorer], config: EvaluationConfig) -> Judged:
+    """Rank and judge every model on every request of a trial."""
+    facts = ItemFacts.of(trial.train)
+    relevant = Csr(trial.relevant)
+    relevant.sort_indices()
+    n, n_items = len(trial.queries), trial.queries.n_items
+    values = np.empty((n, len(scorers), len(config.per_request)))
+    found = np.empty((relevant.nnz, len(scorers)), dtype=np.bool_)
+    exposure = np.zeros((len(scorers), len(config.overall), n_items), dtype=np.int64)
+    size = max(1, config.max_cells // max(n_items, 1))
+    with task(f"evaluate {trial.name}", n * len(scorers)) as progress:
+        for place, queries in trial.queries.batches(size):
+            wanted = Csr(relevant[place])
+            entries = slice(int(relevant.indptr[place.start]), int(relevant.indptr[place.stop]))
+            for m, scorer in enumerate(scorers):
+                lists = ranked_lists(scorer, trial, queries, place, config.depth)
+                hits, rank = locate(lists, wanted)
+                values[place, m] = _metrics(lists, hits, wanted, facts, config)
+                found[entries, m] = (rank >= 0) & (rank < config.slice_recall_k)
+                for o, metric in enumerate(config.overall):
+                    shown = lists[:, : split(metric)[1]]
+                    exposure[m, o] += np.bincount(shown[shown >= 0], minlength=n_items)
+                progress.advance(len(queries))
+    return Judged(values, found, exposure)
+
+
+def _metrics(
+    lists: Rows, hits: Bools, wanted: Csr, facts: ItemFacts, config: EvaluationConfig
+) -> Doubles:
+    """Every per-request metric, shape ``(n, n_metrics)``.
+
+    A request answered with an empty list gets 0 in accuracy and counts as not answered.
+    """
+    n_relevant = np.diff(wanted.indptr).astype(np.int64)
+    columns = []
+    for metric in config.per_request[:-1]:
+        name, k = split(metric)
+        if name in ACCURACY_METRICS:
+            columns.append(ACCURACY_METRICS[name](hits[:, :k], n_relevant))
+        else:
+            columns.append(PER_LIST_METRICS[name](lists[:, :k], facts))
+    columns.append((lists[:, 0] >= 0).astype(np.float64))
+    return np.stack(columns, axis=1)
