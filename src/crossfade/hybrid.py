@@ -20,7 +20,9 @@ from crossfade.data import Dataset, Queries, Target
 from crossfade.data.dataset import to_us
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.errors import BundleError, ConfigError, UnknownIdError
+from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
+from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
 from crossfade.types import Floats, Rows
@@ -47,6 +49,7 @@ class HybridConfig(Settings):
     )
     blend: BlendConfig = Field(BlendConfig(), description="How the blend is tuned.")
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
     target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
 
 
@@ -75,19 +78,40 @@ class HybridModel:
     """A trained system: a log and catalogue, fitted bases, and their blend."""
 
     def __init__(
-        self, dataset: Dataset, config: HybridConfig, blend: Blend, seed: int, version: str = ""
+        self,
+        dataset: Dataset,
+        config: HybridConfig,
+        bases: dict[str, Recommender[Any]],
+        choice: BlendChoice,
+        *,
+        exclude_seen: bool,
+        seed: int,
+        version: str = "",
     ) -> None:
         self.dataset = dataset
         self.config = config
-        self.blend = blend
+        self.bases = bases
+        self.blend = Blend(bases, choice, exclude_seen)
         self.seed = seed
         self.version = version
 
     @classmethod
-    def fit(cls, dataset: Dataset, config: HybridConfig | None = None, seed: int = 0) -> Self:
+    def fit(
+        cls,
+        dataset: Dataset,
+        config: HybridConfig | None = None,
+        seed: int = 0,
+        choice: BlendChoice | None = None,
+    ) -> Self:
         """Tune the blend out of time, then fit every base on the whole log.
 
-        Data without times is cut per user instead, as ``make_plan`` explains.
+        Data without times is cut per user instead.
+
+        Args:
+            dataset: The whole log.
+            config: Settings; the defaults if None.
+            seed: The run's one seed.
+            choice: A blend already tuned with these bases on this log; None tunes one.
 
         Raises:
             ConfigError: If settings are wrong.
@@ -99,10 +123,12 @@ class HybridModel:
         protocol = config.protocol
         if not dataset.has_times and protocol.name in {"time", "repeat"}:
             protocol = protocol.changed(name="user")
-        plan = make_plan(dataset, protocol, seed)
-        choice = tune_blend(plan, config.bases, config.blend, seed)
+        if choice is None:
+            plan = make_plan(dataset, protocol, seed)
+            choice = tune_blend(plan, config.bases, config.blend, seed)
         bases = fit_bases(config.bases, dataset, seed)
-        return cls(dataset, config, Blend(bases, choice, plan.fuse.exclude_seen), seed)
+        exclude_seen = protocol.name != "repeat"
+        return cls(dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed)
 
     def query(self, user: str | None, items: Sequence[str], as_of: datetime | None) -> Queries:
         """The request of a known user, or of a stranger who likes some items.
@@ -161,7 +187,7 @@ class HybridModel:
             UnknownIdError: If the item is unknown.
         """
         row = self.dataset.item_ids.row(item)
-        for label, base in self.blend.bases.items():
+        for label, base in self.bases.items():
             found = base.similar(row)
             if found is None:
                 continue
@@ -179,7 +205,7 @@ class HybridModel:
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
-        bases = self.blend.bases
+        bases = self.bases
         header = {
             "config": self.config.model_dump(),
             "choice": vars(self.blend.choice),
@@ -226,12 +252,19 @@ class HybridModel:
                 label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
                 for label, base in make_all(config.bases).items()
             }
-            blend = Blend(bases, BlendChoice(**header["choice"]), header["exclude_seen"])
+            return cls(
+                dataset,
+                config,
+                bases,
+                BlendChoice(**header["choice"]),
+                exclude_seen=header["exclude_seen"],
+                seed=header["seed"],
+                version=bundle.version,
+            )
         except (KeyError, TypeError) as error:
             raise BundleError(
                 f"{directory}: damaged ({error} is missing or wrong); fit again"
             ) from None
-        return cls(dataset, config, blend, header["seed"], bundle.version)
 
     def _line(self, rank: int, row: int, score: float, weights: Floats) -> Recommendation:
         items = self.dataset.items
@@ -242,8 +275,6 @@ class HybridModel:
             creator=items["creator"][row] if "creator" in items.columns else None,
             score=score,
             weights={
-                label: float(w)
-                for label, w in zip(self.blend.bases, weights, strict=False)
-                if w > 0
+                label: float(w) for label, w in zip(self.bases, weights, strict=False) if w > 0
             },
         )

@@ -57,5 +57,5 @@ def describe(model: "HybridModel") -> list[str]:
     ]
     if not choice.kept:
         lines.append("the blend did not hold there, so the best base serves alone")
-    lines += [f"note: {notice}" for base in model.blend.bases.values() for notice in base.notices]
+    lines += [f"note: {notice}" for base in model.bases.values() for notice in base.notices]
     return lines

@@ -9,6 +9,7 @@ import numpy as np
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Plan, Trial
+from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.fusion.static import StaticBlend, list_ndcg, tune_static
@@ -61,7 +62,7 @@ class Blend:
     name = "blend"
 
     def __init__(
-        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
+        self, bases: Mapping[str, Scorer], choice: BlendChoice, exclude_seen: bool
     ) -> None:
         self.bases = bases
         self.choice = choice

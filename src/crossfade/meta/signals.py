@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
 from crossfade.data.splits import Trial
+from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.progress import task
-from crossfade.recommenders.base import Recommender
 from crossfade.rng import generator
 from crossfade.types import Bools, Csr, Doubles, Floats, Rows
 
@@ -39,7 +38,7 @@ class LabelledSignals:
 
 def trial_signals(
     trial: Trial,
-    bases: Sequence[Recommender[Any]],
+    bases: Sequence[Scorer],
     scalings: Sequence[Scaling],
     *,
     n_candidates: int,
@@ -72,6 +71,10 @@ def trial_signals(
             raw = [
                 allowed_scores(base, batch, trial.exclude_seen, trial.candidates) for base in bases
             ]
+            if trial.hidden is not None:
+                hidden = Csr(Csr(trial.hidden[places])[place]).tocoo()
+                for scores in raw:
+                    scores[hidden.coords] = np.nan
             item_row = _union(raw, n_candidates)
             for scaling in scalings:
                 pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
@@ -80,7 +83,7 @@ def trial_signals(
 
 
 def allowed_scores(
-    base: Recommender[Any],
+    base: Scorer,
     queries: Queries,
     exclude_seen: bool,
     candidates: Bools | None = None,

@@ -1,0 +1,51 @@
+"""`crossfade demo`: the main job on the built-in world, from log to lists to report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossfade.cli.evaluating import print_evaluation
+from crossfade.cli.fitting import SeedOption, describe
+from crossfade.cli.recommending import list_lines
+
+N_LISTENERS_SHOWN = 3
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Where data set, bundle and report go.")
+    ] = Path("out/demo"),
+    seed: SeedOption = 0,
+) -> None:
+    """Make a world of listeners, evaluate on its last weeks, train, and recommend."""
+    from crossfade.cli.progress import reporter
+    from crossfade.data import save_dataset
+    from crossfade.data.world import WorldConfig, make_world
+    from crossfade.evaluation import save
+    from crossfade.hybrid import HybridConfig, HybridModel
+    from crossfade.meta.experiment import run_experiment
+    from crossfade.progress import reporting_to
+
+    config = HybridConfig()
+    with reporting_to(reporter()):
+        world = make_world(WorldConfig(), seed)
+        save_dataset(world.dataset, out / "dataset", {"made by": "crossfade demo", "seed": seed})
+        experiment = run_experiment(
+            world.dataset, config.bases, config.blend, config.protocol, seed=seed
+        )
+        model = HybridModel.fit(world.dataset, config, seed, choice=experiment.choice)
+    model.save(out / "bundle")
+    save(experiment.evaluation, out)
+    print_evaluation(experiment.evaluation)
+    for line in describe(model):
+        typer.echo(line)
+    kinds = dict(world.listeners.select("user_id", "kind").iter_rows())
+    shown = dict.fromkeys(kinds.values())
+    for kind in list(shown)[:N_LISTENERS_SHOWN]:
+        user = min(user for user, its_kind in kinds.items() if its_kind == kind)
+        typer.echo(f"\nfor {user} ({kind}):")
+        for line in list_lines(model.recommend(user=user, k=5)):
+            typer.echo(line)
+    typer.echo(f"\nreport: {out / 'report.html'}")
+    typer.echo(f"again:  crossfade recommend --bundle {out / 'bundle'} --user {min(kinds)}")
