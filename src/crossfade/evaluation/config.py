@@ -34,7 +34,9 @@ class EvaluationConfig(Settings):
             "popularity@10",
         ),
         min_length=1,
-        description="Metrics as name@k; names: " + ", ".join((*ACCURACY, *PER_LIST, *OVERALL)) + ".",
+        description="Metrics as name@k; names: "
+        + ", ".join((*ACCURACY, *PER_LIST, *OVERALL))
+        + ".",
     )
     primary: str = Field(
         "ndcg@10", description="Sorts the table and decides comparisons; an accuracy metric above."

@@ -50,28 +50,51 @@ class Judged:
             `EvaluationConfig.slice_recall_k`, shape ``(nnz, n_models)``.
         exposure: How often each item is in the first k, per model and overall metric,
             shape ``(n_models, n_overall, n_items)``.
+        n_tied: Requests whose list was decided by equal scores, shape ``(n_models,)``.
     """
 
     values: Doubles
     found: Bools
     exposure: Ints
+    n_tied: Ints
 
 
-def ranked_lists(scorer: Scorer, trial: Trial, queries: Queries, place: slice, k: int) -> Rows:
-    """The k best items for some requests of a trial, from the whole catalogue.
+@dataclass(frozen=True)
+class Answers:
+    """Everything the models were judged by, over all trials.
 
-    Seen items, hidden items and items that are no candidates are left out as the trial
-    says; ties are ordered by row.
+    Attributes:
+        trials: The trials.
+        models: Names of the models.
+        values: Shape ``(n_requests, n_models, n_metrics)``.
+        found: Per trial, shape ``(nnz, n_models)``.
+        exposure: Shape ``(n_models, n_overall, n_items)``.
+        unit: Whose each request is, from 0; a stranger is a unit of their own.
+        n_units: Number of units.
+    """
+
+    trials: tuple[Trial, ...]
+    models: tuple[str, ...]
+    values: Doubles
+    found: tuple[Doubles, ...]
+    exposure: Ints
+    unit: Ints
+    n_units: int
+
+
+def rankable_scores(scorer: Scorer, trial: Trial, queries: Queries, place: slice) -> Floats:
+    """Scores of the whole catalogue, NaN for what the trial does not allow to recommend.
+
+    Seen items, hidden items and items that are no candidates are left out as the trial says.
 
     Args:
         scorer: The model.
         trial: Its rules apply.
         queries: The requests ``place`` of ``trial.queries``.
         place: Where they lie.
-        k: Length of the lists.
 
     Returns:
-        Shape ``(n, k)``, -1 where fewer than k items can be recommended.
+        Shape ``(n, n_items)``, the caller's to change.
     """
     scores = scorer.score_batch(queries)
     if scores.shape != (len(queries), queries.n_items):
@@ -87,7 +110,26 @@ def ranked_lists(scorer: Scorer, trial: Trial, queries: Queries, place: slice, k
         scores[hidden.coords] = np.nan
     if trial.candidates is not None:
         scores[:, ~trial.candidates] = np.nan
-    return top_k(scores, k)
+    return scores
+
+
+def ranked_lists(scorer: Scorer, trial: Trial, k: int, max_cells: int = 8_000_000) -> Rows:
+    """The k best items for every request of a trial; ties are ordered by row.
+
+    Args:
+        scorer: The model.
+        trial: What is asked and allowed.
+        k: Length of the lists.
+        max_cells: Scores held at once (requests × items).
+
+    Returns:
+        Shape ``(n, k)``, -1 where fewer than k items can be recommended.
+    """
+    size = max(1, max_cells // trial.queries.n_items)
+    lists = np.empty((len(trial.queries), k), dtype=np.int32)
+    for place, queries in trial.queries.batches(size):
+        lists[place] = top_k(rankable_scores(scorer, trial, queries, place), k)
+    return lists
 
 
 def judge(trial: Trial, scorers: Sequence[Scorer], config: EvaluationConfig) -> Judged:
@@ -99,13 +141,16 @@ def judge(trial: Trial, scorers: Sequence[Scorer], config: EvaluationConfig) -> 
     values = np.empty((n, len(scorers), len(config.per_request)))
     found = np.empty((relevant.nnz, len(scorers)), dtype=np.bool_)
     exposure = np.zeros((len(scorers), len(config.overall), n_items), dtype=np.int64)
-    size = max(1, config.max_cells // max(n_items, 1))
+    n_tied = np.zeros(len(scorers), dtype=np.int64)
+    size = max(1, config.max_cells // n_items)
     with task(f"evaluate {trial.name}", n * len(scorers)) as progress:
         for place, queries in trial.queries.batches(size):
             wanted = Csr(relevant[place])
             entries = slice(int(relevant.indptr[place.start]), int(relevant.indptr[place.stop]))
             for m, scorer in enumerate(scorers):
-                lists = ranked_lists(scorer, trial, queries, place, config.depth)
+                scores = rankable_scores(scorer, trial, queries, place)
+                lists = top_k(scores, config.depth)
+                n_tied[m] += _n_tied(scores, lists[:, : split(config.primary)[1]])
                 hits, rank = locate(lists, wanted)
                 values[place, m] = _metrics(lists, hits, wanted, facts, config)
                 found[entries, m] = (rank >= 0) & (rank < config.slice_recall_k)
@@ -113,7 +158,15 @@ def judge(trial: Trial, scorers: Sequence[Scorer], config: EvaluationConfig) -> 
                     shown = lists[:, : split(metric)[1]]
                     exposure[m, o] += np.bincount(shown[shown >= 0], minlength=n_items)
                 progress.advance(len(queries))
-    return Judged(values, found, exposure)
+    return Judged(values, found, exposure, n_tied)
+
+
+def _n_tied(scores: Floats, lists: Rows) -> int:
+    """Lists where an item left out scores as high as the last one in."""
+    full = np.flatnonzero(lists[:, -1] >= 0)
+    last = scores[full, lists[full, -1]][:, None]
+    inside = np.take_along_axis(scores[full], lists[full].astype(np.int64), axis=1) == last
+    return int(((scores[full] == last).sum(axis=1) > inside.sum(axis=1)).sum())
 
 
 def _metrics(

@@ -1,0 +1,137 @@
+"""An evaluation as JSON, as files and as rows for a terminal."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossfade.evaluation.config import ACCURACY, split
+from crossfade.evaluation.result import Evaluation
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The document that ``crossfade evaluate --json`` prints; NaN becomes null.
+
+    Models come best first. ``slices`` nests family, slice, model, metric; the leading metric
+    of a slice also says how it stands ``versus`` the best other model.
+    """
+    about = evaluation.about
+    return {
+        "dataset": about.dataset,
+        "target": about.target,
+        "protocol": about.protocol,
+        "flags": list(about.flags),
+        "blocks": about.blocks,
+        "n_users": evaluation.n_users,
+        "n_requests": about.n_requests,
+        "n_items": about.n_items,
+        "seed": about.seed,
+        "models": _models(evaluation),
+        "comparisons": [_clean(row) for row in evaluation.comparisons.iter_rows(named=True)],
+        "slices": _slices(evaluation),
+        "settings": {
+            "protocol": about.protocol_rules,
+            "target": about.target_rules,
+            "evaluation": evaluation.config.model_dump(mode="json"),
+        },
+    }
+
+
+def save(evaluation: Evaluation, directory: Path) -> Path:
+    """Write ``results.json``, ``per_user.parquet`` and ``report.html``.
+
+    Args:
+        evaluation: What to write.
+        directory: Created with its parents; files of these names are replaced.
+
+    Returns:
+        The path of the report.
+    """
+    from crossfade.evaluation.report import to_html  # here: it draws, which is slow to import
+
+    html = to_html(evaluation)
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(to_json(evaluation), indent=2, allow_nan=False, ensure_ascii=False)
+    (directory / "results.json").write_text(text + "\n", encoding="utf-8")
+    evaluation.users.write_parquet(directory / "per_user.parquet")
+    report = directory / "report.html"
+    report.write_text(html, encoding="utf-8")
+    return report
+
+
+def table_rows(
+    evaluation: Evaluation, metrics: tuple[str, ...] | None = None
+) -> list[tuple[str, ...]]:
+    """The main table as text: a header, then one row per model, best first.
+
+    Args:
+        evaluation: What to show.
+        metrics: Columns; by default the primary metric, the first other accuracy metric,
+            everything beyond accuracy that has no interval, and ``answered``.
+    """
+    if metrics is None:
+        config = evaluation.config
+        accuracy = [m for m in config.metrics if split(m)[0] in ACCURACY and m != config.primary]
+        metrics = (config.primary, *accuracy[:1], *config.overall, "answered")
+    rows = [("model", "n", *metrics)]
+    for model in evaluation.ranking():
+        cells = {
+            row["metric"]: row
+            for row in evaluation.summary.filter(pl.col("model") == model).iter_rows(named=True)
+        }
+        n = f"{cells[evaluation.config.primary]['n']:,}"
+        rows.append((model, n, *(estimate_text(cells[metric]) for metric in metrics)))
+    return rows
+
+
+def estimate_text(row: dict[str, Any]) -> str:
+    """A mean with its interval where it has one, such as ``0.0512 [0.0489, 0.0536]``."""
+    if row["metric"] == "answered":
+        return "–" if math.isnan(row["mean"]) else f"{row['mean']:.1%}"
+    mean = number_text(row["mean"])
+    if math.isnan(row["low"]):
+        return mean
+    return f"{mean} [{number_text(row['low'])}, {number_text(row['high'])}]"
+
+
+def number_text(value: float | None) -> str:
+    """Four decimals, three significant ones above 10; a dash where there is no number."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _models(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    models: dict[str, dict[str, Any]] = {name: {} for name in evaluation.ranking()}
+    for row in evaluation.summary.iter_rows(named=True):
+        cell = {key: row[key] for key in ("mean", "low", "high", "n")}
+        models[row["model"]][row["metric"]] = _clean(cell)
+    return models
+
+
+def _slices(evaluation: Evaluation) -> dict[str, Any]:
+    slices: dict[str, Any] = {}
+    for row in evaluation.slices.iter_rows(named=True):
+        cell: dict[str, Any] = {key: row[key] for key in ("mean", "low", "high", "n")}
+        if row["best_other"] is not None:
+            cell["versus"] = _clean(
+                {
+                    "model": row["best_other"],
+                    "difference": row["difference"],
+                    "low": row["difference_low"],
+                    "high": row["difference_high"],
+                }
+            )
+        family = slices.setdefault(row["family"], {}).setdefault(row["slice"], {})
+        family.setdefault(row["model"], {})[row["metric"]] = _clean(cell)
+    return slices
+
+
+def _clean(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what could not be measured is null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
