@@ -9,9 +9,10 @@ from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.ease import EASE
 from crossfade.recommenders.item_knn import ItemKNN
 from crossfade.recommenders.popularity import Popularity
+from crossfade.recommenders.session_knn import SessionKNN
 
 RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
-    kind.name: kind for kind in (Popularity, ItemKNN, EASE)
+    kind.name: kind for kind in (Popularity, ItemKNN, EASE, SessionKNN)
 }
 """From name to class; a new recommender joins by being listed here."""
 
