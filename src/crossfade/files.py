@@ -9,15 +9,19 @@ disk before that rename leaves the old version as it was.
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crossfade.errors import BundleError
 
 MANIFEST = "manifest.json"
+_OWN_NAME = re.compile(rf"(parts-|\.{re.escape(MANIFEST)}-)[0-9a-f]{{16}}")
+"""Names this module gives; nothing else in a directory is ever taken for its own."""
 
 
 def sha256(path: Path) -> str:
@@ -44,7 +48,7 @@ def publish(
     Raises:
         BundleError: If the directory holds something else, or the disk refuses.
     """
-    _refuse_foreign(directory, kind)
+    refuse_foreign(directory, kind)
     version = uuid.uuid4().hex[:16]
     parts = directory / f"parts-{version}"
     try:
@@ -54,11 +58,12 @@ def publish(
             file.relative_to(parts).as_posix() for file in parts.rglob("*") if file.is_file()
         )
         manifest = {
+            **header,
+            # Last, so that a header read from an older manifest cannot override them.
             "kind": kind,
             "schema": schema,
             "version": version,
-            **header,
-            "files": {name: sha256(parts / name) for name in names},
+            "files": {name: _flushed_sha256(parts / name) for name in names},
         }
         pending = directory / f".{MANIFEST}-{version}"
         with pending.open("w", encoding="utf-8") as file:
@@ -76,9 +81,9 @@ def publish(
     except BaseException:
         _discard(directory, version)
         raise
-    for old in directory.glob("parts-*"):
-        if old.name != parts.name:
-            shutil.rmtree(old, ignore_errors=True)
+    for entry in directory.iterdir():
+        if _OWN_NAME.fullmatch(entry.name) and entry.name != parts.name:
+            _remove(entry)
     return version
 
 
@@ -124,29 +129,58 @@ def open_published(directory: Path, kind: str, schema: int) -> tuple[dict[str, A
     return manifest, parts
 
 
-def _refuse_foreign(directory: Path, kind: str) -> None:
-    """Never write into a directory that holds somebody's other files."""
+def refuse_foreign(directory: Path, kind: str) -> None:
+    """Never write into a directory that holds somebody's other files.
+
+    `publish` asks this itself; long work asks it before it begins.
+
+    Raises:
+        BundleError: If the directory is a file or holds anything but a ``kind``.
+    """
     if not directory.exists():
         return
     if not directory.is_dir():
         raise BundleError(f"{directory}: is a file; give a directory for the {kind}")
     if (directory / MANIFEST).exists():
         try:
-            found = json.loads((directory / MANIFEST).read_text(encoding="utf-8")).get("kind")
-        except (OSError, ValueError, AttributeError):
-            return  # a damaged one of ours may be replaced
-        if found != kind:
+            manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            manifest = None  # perhaps a damaged one of ours, which may be replaced
+        found = manifest.get("kind") if isinstance(manifest, dict) else None
+        if found == kind:
+            return
+        if found is not None or manifest is not None:
             raise BundleError(
-                f"{directory}: holds a {found}, not a {kind}; choose another directory"
+                f"{directory}: holds {f'a {found}' if found else 'something else'}, not a {kind}; "
+                "choose another directory"
             )
-    elif any(
-        not entry.name.startswith(("parts-", f".{MANIFEST}")) for entry in directory.iterdir()
-    ):
+    foreign = sorted(
+        entry.name
+        for entry in directory.iterdir()
+        if entry.name != MANIFEST and not _OWN_NAME.fullmatch(entry.name)
+    )
+    if foreign:
         raise BundleError(
-            f"{directory}: is not empty and holds no {kind}; choose another directory"
+            f"{directory}: is not empty and holds no {kind} (found {foreign[0]}); choose another directory"
         )
 
 
+def _flushed_sha256(path: Path) -> str:
+    """Digest of a part that is on the disk for good, so that the manifest never outlives it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return sha256(path)
+
+
 def _discard(directory: Path, version: str) -> None:
-    shutil.rmtree(directory / f"parts-{version}", ignore_errors=True)
-    (directory / f".{MANIFEST}-{version}").unlink(missing_ok=True)
+    _remove(directory / f"parts-{version}")
+    _remove(directory / f".{MANIFEST}-{version}")
+
+
+def _remove(entry: Path) -> None:
+    """Take away a folder or file of ours; what the system will not give up can wait for the next save."""
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            entry.unlink(missing_ok=True)

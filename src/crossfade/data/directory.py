@@ -1,6 +1,8 @@
 """A data set on disk: Parquet parts and a manifest."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,13 +17,19 @@ SCHEMA = 1
 TABLES = ("events", "items", "users", "taggings", "friends")
 
 
-def save_dataset(dataset: Dataset, directory: Path, source: dict[str, object] | None = None) -> str:
+def save_dataset(
+    dataset: Dataset,
+    directory: Path,
+    source: dict[str, object] | None = None,
+    side_files: Sequence[Path] = (),
+) -> str:
     """Write a data set so that readers see the old or the new one.
 
     Args:
         dataset: What to save.
         directory: Where; an older data set there is replaced.
         source: JSON-ready facts of where it came from, kept in the manifest.
+        side_files: Files to keep beside the tables, such as the rows an import left out.
 
     Returns:
         The version id of the saved directory.
@@ -35,6 +43,8 @@ def save_dataset(dataset: Dataset, directory: Path, source: dict[str, object] | 
             frame: pl.DataFrame | None = getattr(dataset, table)
             if frame is not None:
                 frame.write_parquet(parts / f"{table}.parquet", compression="zstd")
+        for file in side_files:
+            shutil.copyfile(file, parts / file.name)
 
     header = {
         "name": dataset.name,
