@@ -19,7 +19,7 @@ from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.rng import generator
 from crossfade.types import Doubles, Ints
 
-TIES_WORTH_A_FLAG = 0.05
+TIES_WORTH_A_FLAG = 0.25
 """Share of requests; catalogues are often numbered by fame or age, so ties can leak it."""
 
 
