@@ -44,7 +44,7 @@ class Series:
 def forest(series: Sequence[Series], metric: str) -> str:
     """One line per model: mean and interval of one metric, best on top."""
     with _drawing():
-        figure, axes = _figure(6.4, 0.9 + 0.36 * len(series))
+        figure, axes = _figure(6.4, max(3.0, 0.9 + 0.36 * len(series)))
         for place, one in enumerate(series):
             _points(axes, one, place, place=[place], across=True)
         axes.set_yticks(range(len(series)), [one.name for one in series])
@@ -60,7 +60,7 @@ def by_slice(
 ) -> str:
     """One group per slice, one point with interval per model."""
     with _drawing():
-        figure, axes = _figure(7.2, 3.4)
+        figure, axes = _figure(10.8, 3.6)
         step = 0.7 / max(len(series), 1)
         for m, one in enumerate(series):
             offset = (m - (len(series) - 1) / 2) * step
@@ -71,7 +71,7 @@ def by_slice(
         for edge in np.arange(len(labels) - 1) + 0.5:
             axes.axvline(edge, color=_LINE, linewidth=0.8)
         axes.set_ylabel(metric)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
         axes.grid(axis="y")
         _legend(figure, axes, len(series))
         return _svg(figure, name, f"{metric} by {name.replace('_', ' ')}")
@@ -93,9 +93,9 @@ def trade_off(series: Sequence[Series], coverage: Sequence[float], x: str, y: st
             )
         axes.set_xlabel(f"{x} (share of the catalogue shown to anybody)")
         axes.set_ylabel(y)
+        axes.margins(0.12)
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-        axes.margins(0.1)
+        _from_zero(axes)
         axes.grid()
         _legend(figure, axes, len(series))
         return _svg(figure, "trade-off", f"{y} against {x}")
@@ -155,6 +155,12 @@ def _points(axes: "Axes", one: Series, model: int, *, place: Any, across: bool) 
         capsize=0,
         label=one.name,
     )
+
+
+def _from_zero(axes: "Axes") -> None:
+    """A y axis that starts just below 0, so that points at 0 are seen whole."""
+    top = axes.get_ylim()[1]
+    axes.set_ylim(-0.03 * top, top)
 
 
 def _legend(figure: "Figure", axes: "Axes", n_models: int) -> None:

@@ -142,9 +142,9 @@ def _item_age(trial: Trial, relevant: Csr, edges: Sequence[float]) -> Family:
         *(f"{a} to {b} days" for a, b in pairwise(names)),
     ]
     labels = (
-        ("not in training", *aged, f"{names[-1]} days or more")
+        ("no earlier event", *aged, f"{names[-1]} days or more")
         if edges
-        else ("not in training", "known")
+        else ("no earlier event", "known")
     )
     return Family("item_age", labels, code.astype(np.int64))
 
