@@ -18,7 +18,12 @@ def top_k(scores: Floats, k: int) -> Rows:
 
     Returns:
         Shape ``(n_rows, k)``; -1 where a row has fewer than k scores.
+
+    Raises:
+        ValueError: If k is less than 1.
     """
+    if k < 1:  # the kernel would write outside its memory
+        raise ValueError(f"k must be 1 or more, got {k}")
     out = np.full((scores.shape[0], k), -1, dtype=np.int32)
     _top_k(np.ascontiguousarray(scores, dtype=np.float32), out)
     return out

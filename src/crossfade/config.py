@@ -27,6 +27,10 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ConfigError(_describe(error, type(self).__name__)) from None
 
+    # Says that our __init__ adds no logic of its own. Without it Pydantic builds nested
+    # settings by calling it, and the first nested fault hides all others.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     def changed(self, **values: Any) -> Self:
         """A copy with some values replaced, checked like the original."""
         return type(self)(**{**self.model_dump(), **values})
@@ -74,13 +78,21 @@ def load_toml(kind: type[S], path: Path) -> S:
 def _describe(error: ValidationError, source: str) -> str:
     lines = []
     for fault in error.errors():
-        name = ".".join(str(part) for part in fault["loc"]) or "settings"
+        name = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             lines.append(f"{name} is not a setting; remove it or check its spelling")
         elif fault["type"] == "missing":
             lines.append(f"{name} is missing; give it a value")
+        elif fault["type"] == "value_error":  # a rule of ours, which names its own values
+            sentence = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {sentence}" if name else sentence)
         else:
             # Pydantic's sentences start with "Input should ..."; ours name the setting.
-            wanted = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            lines.append(f"{name} {wanted}, got {fault['input']!r}")
+            wanted = fault["msg"].removeprefix("Input ")
+            lines.append(f"{name or 'settings'} {wanted}, got {_short(fault['input'])}")
     return f"{source}: " + ("\n  " if len(lines) > 1 else "") + "\n  ".join(lines)
+
+
+def _short(value: object, n_characters: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= n_characters else f"{text[: n_characters - 1]}…"

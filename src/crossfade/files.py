@@ -154,11 +154,11 @@ def refuse_foreign(directory: Path, kind: str) -> None:
                 f"{directory}: holds {f'a {found}' if found else 'something else'}, not a {kind}; "
                 "choose another directory"
             )
-    foreign = sorted(
-        entry.name
-        for entry in directory.iterdir()
-        if entry.name != MANIFEST and not _OWN_NAME.fullmatch(entry.name)
-    )
+    names = [entry.name for entry in directory.iterdir()]
+    ours = {name for name in names if _OWN_NAME.fullmatch(name)}
+    if ours:
+        ours.add(MANIFEST)
+    foreign = sorted(set(names) - ours)
     if foreign:
         raise BundleError(
             f"{directory}: is not empty and holds no {kind} (found {foreign[0]}); choose another directory"
@@ -167,7 +167,7 @@ def refuse_foreign(directory: Path, kind: str) -> None:
 
 def _flushed_sha256(path: Path) -> str:
     """Digest of a part that is on the disk for good, so that the manifest never outlives it."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:
         os.fsync(file.fileno())
     return sha256(path)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -39,10 +39,14 @@ DEFAULT_BASES: dict[str, dict[str, Any]] = {
 }
 
 
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""Labels name files in a bundle and columns in reports."""
+
+
 class HybridConfig(Settings):
     """Everything that can be set about a system."""
 
-    bases: dict[str, dict[str, Any]] = Field(
+    bases: dict[Label, dict[str, Any]] = Field(
         DEFAULT_BASES,
         min_length=1,
         description="Base recommenders by label; `model` names the kind, the other keys are its settings.",
@@ -165,9 +169,11 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If the user, or every item, is unknown.
+            ConfigError: If k is less than 1, or both a user and items are given.
         """
-        if k < 1:
-            raise ConfigError(f"k must be 1 or more, got {k}")
+        if user is not None and len(items):
+            raise ConfigError("give a user or items, not both; a user's own history is what counts")
+        k = self._list_length(k)
         query = self.query(user, items, as_of)
         score, weights = self.blend.fuse(query)
         rows = top_k(score, k)[0]
@@ -185,7 +191,9 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If the item is unknown.
+            ConfigError: If k is less than 1.
         """
+        k = self._list_length(k)
         row = self.dataset.item_ids.row(item)
         for label, base in self.bases.items():
             found = base.similar(row)
@@ -261,10 +269,15 @@ class HybridModel:
                 seed=header["seed"],
                 version=bundle.version,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"{directory}: damaged ({error} is missing or wrong); fit again"
             ) from None
+
+    def _list_length(self, k: int) -> int:
+        if k < 1:
+            raise ConfigError(f"k must be 1 or more, got {k}")
+        return min(k, self.dataset.n_items)
 
     def _line(self, rank: int, row: int, score: float, weights: Floats) -> Recommendation:
         items = self.dataset.items

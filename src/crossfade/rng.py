@@ -4,6 +4,8 @@ import zlib
 
 import numpy as np
 
+from crossfade.errors import ConfigError
+
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """A generator for one named purpose.
@@ -14,5 +16,10 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     Args:
         seed: The run's one seed, 0 or more.
         purpose: Any stable text, such as ``"nmf.init"``.
+
+    Raises:
+        ConfigError: If the seed is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])

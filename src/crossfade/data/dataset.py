@@ -191,13 +191,15 @@ class Dataset:
     def between(self, start: datetime, stop: datetime) -> "Dataset":
         """Events at or after ``start`` and strictly before ``stop``; rows keep their meaning.
 
-        Taggings with times are cut at ``stop``; the catalogue stays whole.
+        Moments without a zone are UTC, as everywhere in the house. Taggings with times
+        are cut at ``stop``; the catalogue stays whole.
 
         Raises:
             DataError: If the data has no times.
         """
         if not self.has_times:
             raise DataError(f"{self.name}: events have no times; use a per-user protocol")
+        start, stop = _aware(start), _aware(stop)
         inside = pl.col("timestamp").is_between(start, stop, closed="left")
         taggings = self.taggings
         if taggings is not None and "timestamp" in taggings.columns:
@@ -250,8 +252,12 @@ class Dataset:
 
         Raises:
             DataError: If times are given and the data has none.
+            ValueError: If a row is no row of this data; strangers ask through `Queries.of_items`.
         """
-        users = np.asarray(user_rows, dtype=np.int32)
+        users = np.array(user_rows, dtype=np.int32)
+        wrong = users[(users < 0) | (users >= self.n_users)]
+        if len(wrong):
+            raise ValueError(f"user rows must lie in 0 … {self.n_users - 1}, got {wrong[0]}")
         order, starts = self._by_user
         begin, stop = starts[users], starts[users + 1]
         if as_of_us is not None:
@@ -282,8 +288,12 @@ class Dataset:
 
 
 def to_us(moment: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime."""
-    return int(pl.Series([moment], dtype=TIMESTAMP).to_physical()[0])
+    """Microseconds since 1970 of a datetime; one without a zone is UTC."""
+    return int(pl.Series([_aware(moment)], dtype=TIMESTAMP).to_physical()[0])
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def to_datetime(time_us: int) -> datetime:
@@ -313,6 +323,17 @@ def _conform(
     if unknown:
         raise DataError(
             f"{table}: unknown column {', '.join(unknown)}; map it to one of {', '.join(columns)}"
+        )
+    numbers = [
+        name
+        for name, kind in columns.items()
+        if kind == TIMESTAMP and name in frame.columns and frame.schema[name].is_numeric()
+    ]
+    # Seconds or milliseconds, since which year? Polars would take any number for microseconds.
+    if numbers:
+        raise DataError(
+            f"{table}: column {', '.join(numbers)} holds numbers; turn them into datetimes first, "
+            "for example with polars.from_epoch"
         )
     try:
         frame = frame.with_columns(

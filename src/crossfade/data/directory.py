@@ -74,12 +74,17 @@ def load_dataset(directory: Path) -> Dataset:
                 raise BundleError(
                     f"{parts / table}.parquet: damaged ({error}); import the data again"
                 ) from None
-    return Dataset.from_rows(
-        frames["events"],
-        frames["items"],
-        frames["users"],
-        name=manifest["name"],
-        target=validate(Target, manifest["target"], str(directory)),
-        taggings=frames.get("taggings"),
-        friends=frames.get("friends"),
-    )
+    try:
+        return Dataset.from_rows(
+            frames["events"],
+            frames["items"],
+            frames["users"],
+            name=manifest["name"],
+            target=validate(Target, manifest["target"], str(directory)),
+            taggings=frames.get("taggings"),
+            friends=frames.get("friends"),
+        )
+    except KeyError as error:
+        raise BundleError(
+            f"{directory}: damaged ({error} is missing); import the data again"
+        ) from None

@@ -8,18 +8,19 @@ SESSION_GAP_MINUTES = 30.0
 def session_rows(events: pl.DataFrame, gap_minutes: float = SESSION_GAP_MINUTES) -> pl.Series:
     """Session number of each event.
 
-    A session id in the data decides; without one, a session ends when the next
-    event of the same user starts more than ``gap_minutes`` later. Whether an event
-    opens a session depends on earlier events only.
+    Session ids in the data decide; without any, a session ends when the next event
+    of the same user starts more than ``gap_minutes`` later. Whether an event opens a
+    session depends on earlier events only.
 
     Args:
         events: Sorted by time; ``user_row``, ``timestamp`` and optionally ``session_id``.
         gap_minutes: Idle minutes that end a session.
 
     Returns:
-        Int32 numbers from 0, null where neither ids nor times are known.
+        Int32 numbers from 0. Null where neither ids nor times are known, and for single
+        events without an id in data that has ids.
     """
-    if "session_id" in events.columns:
+    if "session_id" in events.columns and events["session_id"].null_count() < events.height:
         key = pl.struct("user_row", "session_id").rank("dense").cast(pl.Int32) - 1
         given = pl.col("session_id").is_not_null()
         return events.select(pl.when(given).then(key).alias("session_row")).to_series()

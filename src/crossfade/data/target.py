@@ -40,15 +40,17 @@ class Target(Settings):
         wanted: pl.Expr = pl.lit(value=True)
         if "event" in columns:
             wanted &= ~pl.col("event").is_in(NEGATIVE_KINDS).fill_null(value=False)
+        value = pl.col("value").fill_nan(None)
         if "value" in columns and self.min_value is not None:
             # A row without a rating (a play, a save) is judged by the other rules.
-            wanted &= (pl.col("value") >= self.min_value).fill_null(value=True)
+            wanted &= (value >= self.min_value).fill_null(value=True)
         if "played_ms" in columns and self.min_played_ms is not None:
             wanted &= (pl.col("played_ms") >= self.min_played_ms).fill_null(value=True)
         if "skipped" in columns and not self.skips_count:
             wanted &= ~pl.col("skipped").fill_null(value=False)
         strength = pl.lit(1.0)
         if "value" in columns and self.strength != "one":
-            value = pl.col("value").fill_null(1.0)
+            # A rating below 0 is no evidence; log1p of it would be NaN, which sorts above everything.
+            value = value.fill_null(1.0).clip(lower_bound=0.0)
             strength = value if self.strength == "value" else value.log1p()
         return pl.when(wanted).then(strength).otherwise(0.0).cast(pl.Float32).alias("strength")

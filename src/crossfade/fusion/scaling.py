@@ -23,8 +23,10 @@ def zscore(scores: Floats) -> Floats:
     """Each row minus its mean, over its standard deviation; a constant row becomes 0."""
     known = ~np.isnan(scores)
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    filled = np.where(known, scores, 0.0)
-    centred = np.where(known, scores - filled.sum(axis=1, keepdims=True) / count, 0.0)
+    # Counted from the smallest score, a constant row is exactly 0; from a rounded mean it is not.
+    lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    above = np.where(known, scores - np.where(np.isinf(lowest), 0.0, lowest), 0.0)
+    centred = np.where(known, above - above.sum(axis=1, keepdims=True) / count, 0.0)
     deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
     scaled = centred / np.where(deviation > 0, deviation, 1.0)
     return np.where(known, scaled, np.nan).astype(np.float32)

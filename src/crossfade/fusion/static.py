@@ -17,11 +17,20 @@ class StaticBlend(Fusion):
 
     def __init__(self, weights: Floats) -> None:
         self.weights = np.asarray(weights, dtype=np.float32)
-        if self.weights.min() < 0 or abs(float(self.weights.sum()) - 1) > 1e-4:
+        # Asked this way round, NaN fails too.
+        if not ((self.weights >= 0).all() and abs(float(self.weights.sum()) - 1) <= 1e-4):
             raise ValueError(f"weights must be 0 or more and sum to 1, got {self.weights.tolist()}")
 
     def forward(self, signals: Signals) -> Fused:
-        """Blend a batch; an item that no weighted base can score gets NaN."""
+        """Blend a batch; an item that no weighted base can score gets NaN.
+
+        Raises:
+            ValueError: If the signals come from another number of bases.
+        """
+        if signals.score.shape[2] != len(self.weights):
+            raise ValueError(
+                f"{len(self.weights)} weights cannot blend {signals.score.shape[2]} bases; tune again"
+            )
         weights = signals.available * self.weights  # (B, L, S)
         total = weights.sum(axis=-1, keepdims=True)
         weights = np.divide(weights, total, out=np.full_like(weights, np.nan), where=total > 0)

@@ -64,6 +64,6 @@ def load_bundle(directory: Path) -> Bundle:
     try:
         arrays = {name: load_file(parts / f"{name}.safetensors") for name in manifest["arrays"]}
         frames = {name: pl.read_parquet(parts / f"{name}.parquet") for name in manifest["frames"]}
-    except (KeyError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
+    except (KeyError, TypeError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
         raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
     return Bundle(manifest, arrays, frames, manifest["version"])

@@ -1,0 +1,48 @@
+"""Data every test may use; see also `crossfade.testing` for data whose right answer is known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import settings
+
+from crossfade.data import Dataset
+from crossfade.testing import tiny_catalogue
+
+REAL_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+# Shared machines stall; a slow example is no fault of the code.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def timed() -> Dataset:
+    """Three listeners, five songs, times, a catalogue, taggings."""
+    return tiny_catalogue()
+
+
+@pytest.fixture(scope="session")
+def untimed() -> Dataset:
+    """The same plays without times or catalogue."""
+    events = pl.DataFrame(
+        {
+            "user_id": ["ann", "ann", "ann", "bob", "bob", "cid"],
+            "item_id": ["a", "b", "a", "b", "c", "d"],
+        }
+    )
+    return Dataset.build(events, name="untimed")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """The folder of a public data set by name; skips where it is absent."""
+
+    def folder(name: str) -> Path:
+        path = REAL_DATA / name
+        if not path.is_dir():
+            pytest.skip(f"public data set {name} is not at ../shared/data")
+        return path
+
+    return folder
