@@ -182,6 +182,8 @@ class Converter:
             self._times[name] = TimeReader(label, column.format, self.now)
         values = next(batch.frame[s] for s in column.sources if s in batch.frame.columns)
         times, faults = self._times[name].read(values)
+        if self.table.name == "taggings":
+            faults = self._without_time(batch, faults)
         if name == "timestamp" and self.table.name == "events":
             # In a log with times, a row without one cannot be placed.
             empty = values.is_null() | (
@@ -195,6 +197,20 @@ class Converter:
             shift = (offset.cast(pl.Float64).fill_null(0.0) * column.plus_seconds * 1e6).round(0)
             times = (times.to_physical() + shift.cast(pl.Int64)).cast(TIMESTAMP)
         return times, faults
+
+    def _without_time(self, batch: Batch, faults: list[Fault]) -> list[Fault]:
+        """A tag is of use without its time (no split will ever show it), so it is kept."""
+        for fault in faults:
+            places = fault.bad.arg_true()
+            if len(places):
+                self.findings.warn(
+                    fault.check,
+                    len(places),
+                    f"{batch.file}: {batch.unit} {batch.numbers[int(places[0])]:,}",
+                    f'"{fault.found[int(places[0])]}"',
+                    "tags kept without a time",
+                )
+        return []
 
 
 def _typed(
