@@ -19,7 +19,9 @@ from crossfade.evaluation.beyond import (
 
 def train() -> Dataset:
     """Four users; item a is known to all, b to one, c to nobody."""
-    events = pl.DataFrame({"user_id": ["1", "2", "3", "4", "1", "1"], "item_id": ["a"] * 4 + ["a", "b"]})
+    events = pl.DataFrame(
+        {"user_id": ["1", "2", "3", "4", "1", "1"], "item_id": ["a"] * 4 + ["a", "b"]}
+    )
     items = pl.DataFrame(
         {
             "item_id": ["a", "b", "c", "d"],
