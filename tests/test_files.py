@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -7,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from crossfade.errors import BundleError
-from crossfade.files import MANIFEST, open_published, publish, sha256
+from crossfade.files import MANIFEST, open_published, publish, sha256, unwrapped, write_parquet
 
 
 def write_text(text: str) -> Callable[[Path], None]:
@@ -179,6 +181,19 @@ def test_a_first_save_that_was_killed_does_not_block_the_next(tmp_path: Path) ->
     (tmp_path / f".{MANIFEST}-0123456789abcdef").write_text("{")
     version = save(tmp_path)
     assert own_entries(tmp_path) == [MANIFEST, f"parts-{version}"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_table_that_finds_no_space_is_the_systems_own_error() -> None:
+    # Polars calls it a ComputeError, which no caller would take for a full disk.
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_parquet(pl.DataFrame({"a": range(100_000)}), Path("/dev/full"))
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_write_error_without_a_system_number_keeps_its_text() -> None:
+    error = unwrapped(RuntimeError("transport error"), Path("out") / "events.parquet")
+    assert str(error) == "events.parquet: transport error"
 
 
 # -- reading damage --------------------------------------------------------------------

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from crossfade.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -28,6 +30,26 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    try:
+        frame.write_parquet(path, compression="zstd")
+    except pl.exceptions.ComputeError as error:
+        raise unwrapped(error, path) from error
+
+
+def unwrapped(error: Exception, path: Path) -> OSError:
+    """The system's refusal to write, which Polars and safetensors wrap in errors of their own."""
+    found = re.search(r"os error (\d+)", str(error))
+    if found is None:
+        return OSError(f"{path.name}: {error}")
+    return OSError(int(found[1]), os.strerror(int(found[1])), str(path))
 
 
 def publish(

@@ -342,7 +342,8 @@ def _conform(
             if name in frame.columns
         )
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{table}: a value does not fit its column: {error}") from None
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{table}: a value does not fit its column: {reason}") from None
     empty = [name for name in required if frame[name].null_count() or (frame[name] == "").any()]
     if empty:
         raise DataError(

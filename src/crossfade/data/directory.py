@@ -11,7 +11,7 @@ from crossfade.config import validate
 from crossfade.data.dataset import Dataset
 from crossfade.data.target import Target
 from crossfade.errors import BundleError
-from crossfade.files import open_published, publish
+from crossfade.files import open_published, publish, write_parquet
 
 SCHEMA = 1
 TABLES = ("events", "items", "users", "taggings", "friends")
@@ -42,7 +42,7 @@ def save_dataset(
         for table in TABLES:
             frame: pl.DataFrame | None = getattr(dataset, table)
             if frame is not None:
-                frame.write_parquet(parts / f"{table}.parquet", compression="zstd")
+                write_parquet(frame, parts / f"{table}.parquet")
         for file in side_files:
             shutil.copyfile(file, parts / file.name)
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from crossfade.errors import BundleError
-from crossfade.files import open_published, publish
+from crossfade.files import open_published, publish, unwrapped, write_parquet
 from crossfade.types import Arrays
 
 SCHEMA = 1
@@ -43,12 +43,13 @@ def save_bundle(bundle: Bundle, directory: Path) -> str:
     def write(parts: Path) -> None:
         for name, arrays in bundle.arrays.items():
             whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+            part = parts / f"{name}.safetensors"
             try:
-                save_file(whole, parts / f"{name}.safetensors")
-            except SafetensorError as error:  # its I/O errors are not OSErrors
-                raise OSError(str(error)) from error
+                save_file(whole, part)
+            except SafetensorError as error:
+                raise unwrapped(error, part) from error
         for name, frame in bundle.frames.items():
-            frame.write_parquet(parts / f"{name}.parquet", compression="zstd")
+            write_parquet(frame, parts / f"{name}.parquet")
 
     names = {"arrays": sorted(bundle.arrays), "frames": sorted(bundle.frames)}
     return publish(directory, "bundle", SCHEMA, {**bundle.header, **names}, write)
