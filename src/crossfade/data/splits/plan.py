@@ -1,5 +1,7 @@
 """From a data set and a protocol to trials."""
 
+from dataclasses import replace
+
 from crossfade.data.dataset import Dataset
 from crossfade.data.splits.cold import cold_items, cold_users
 from crossfade.data.splits.per_user import per_user_plan
@@ -19,6 +21,16 @@ def make_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int = 0) -> Plan
     Raises:
         DataError: If the protocol needs times the data lacks, or a block asks nothing.
     """
+    plan = _cut(dataset, protocol, seed)
+    taggings = dataset.taggings
+    if taggings is not None and not (plan.cuts and "timestamp" in taggings.columns):
+        return replace(
+            plan, flags=(*plan.flags, "tags are not cut: some may be later than the request")
+        )
+    return plan
+
+
+def _cut(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan:
     if protocol.name in {"user", "leave-last"}:
         return per_user_plan(dataset, protocol, seed)
     if not dataset.has_times:

@@ -24,7 +24,8 @@ def timed_plan(dataset: Dataset, protocol: ProtocolConfig) -> Plan:
     """Blocks between global cut points; protocols ``time`` and ``repeat``."""
     times = dataset.time_us
     assert times is not None  # make_plan checks
-    places = (np.cumsum(protocol.shares)[:-1] * len(times)).astype(np.int64)
+    # 0.6 + 0.1 + 0.1 is a hair below 0.8: without the summand a cut can come one event early.
+    places = (np.cumsum(protocol.shares)[:-1] * len(times) + 1e-6).astype(np.int64)
     cuts = [int(times[min(place, len(times) - 1)]) for place in places]
     bounds = [int(times[0]), *cuts, int(times[-1]) + 1]
     # Events at a cut belong to the later block, so equal times are never torn apart.
