@@ -44,7 +44,7 @@ def import_command(
     source: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="SOURCE",
             help="File or folder; for table, the folder that relative paths start at, or the log itself.",
         ),
     ] = None,

@@ -109,9 +109,9 @@ class TimeReader:
             parsed = values.str.to_datetime(self.format, strict=False, time_unit="us")
             none = pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
             return parsed.to_physical(), none
+        if values.str.ends_with(" UTC").any():
+            values = values.str.replace(r" UTC$", "Z")
         texts = values.str.replace("T", " ", literal=True)
-        if texts.str.ends_with(" UTC").any():
-            texts = texts.str.replace(r" UTC$", "Z")
         # A date ends with "-05" but never with "-0500": only what follows a time is a zone.
         zoned = texts.str.contains(ZONED) & texts.str.contains(":", literal=True)
         zoned = zoned.fill_null(value=False)

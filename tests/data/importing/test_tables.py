@@ -1,0 +1,302 @@
+"""Tables by mapping: what is read, how it is spelt, what a join brings."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfade.config import validate
+from crossfade.data import load_dataset
+from crossfade.data.importing import ImportMapping, delimited, import_table, mapping_from_flags
+from crossfade.errors import ConfigError
+
+ROWS = [("ann", "a", "2020-01-02", "4"), ("bob", "b", "2020-01-01", "")]
+FIELDS = ("user_id", "item_id", "timestamp", "value")
+
+
+def as_text(kind: str) -> bytes:
+    if kind in ("csv", "tsv"):
+        mark = "," if kind == "csv" else "\t"
+        return "".join(mark.join(row) + "\n" for row in [FIELDS, *ROWS]).encode()
+    records = [dict(zip(FIELDS, row, strict=True)) for row in ROWS]
+    if kind == "json":
+        return json.dumps(records).encode()
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "csv.gz", "parquet"])
+def test_every_kind_of_file_gives_the_same_data_set(
+    import_log: Any, pairs: Any, tmp_path: Path, kind: str
+) -> None:
+    if kind == "parquet":
+        frame = pl.DataFrame(ROWS, schema=list(FIELDS), orient="row")
+        frame.with_columns(pl.col("value").cast(pl.Int8, strict=False)).write_parquet(
+            tmp_path / "made.parquet"
+        )
+        text = (tmp_path / "made.parquet").read_bytes()
+    else:
+        text = as_text(kind.removesuffix(".gz"))
+        text = gzip.compress(text) if kind.endswith(".gz") else text
+    _, data = import_log(text, name=f"log.{kind}")
+    assert pairs(data) == [("bob", "b"), ("ann", "a")]  # by time
+    assert data.events["value"].to_list() == [None, 4.0]
+
+
+def test_a_mapping_names_columns_and_a_target(import_log: Any) -> None:
+    report, data = import_log(
+        "who,what,when,stars\nann,a,1577836800,3\nann,b,1577836801,5\n",
+        "events.user_id=who",
+        "events.item_id=what",
+        "events.timestamp=when",
+        "events.value=stars",
+        "target.min_value=4",
+    )
+    assert data.events["strength"].to_list() == [0.0, 1.0]
+    assert report.n_positives == 1
+    assert data.target.min_value == 4.0
+
+
+def test_flags_that_make_no_sense_are_all_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        mapping_from_flags("log.csv", maps=("timestamp=when", "items.title=name"))
+    assert '"timestamp=when" is no mapping' in str(caught.value)
+    assert '"items.title=name" names items, which has no file; add --items FILE' in str(
+        caught.value
+    )
+
+
+def test_a_misspelt_setting_of_a_mapping_file_is_refused(tmp_path: Path, now: datetime) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text('[events]\nfile = "log.csv"\ndelimeter = ";"\n')
+    with pytest.raises(ConfigError, match=r"events.delimeter is not a setting"):
+        import_table(path, tmp_path / "data", now=now)
+
+
+def test_quoted_values_may_hold_delimiters_quotes_and_line_breaks(
+    import_log: Any, pairs: Any
+) -> None:
+    text = 'user_id,item_id\n"ann, b.","a ""x"""\n"bob","two\nlines"\ncid,plain\n'
+    _, data = import_log(text)
+    assert pairs(data) == [("ann, b.", 'a "x"'), ("bob", "two\nlines"), ("cid", "plain")]
+
+
+def test_lines_are_counted_through_quoted_line_breaks(import_log: Any, left_out: Any) -> None:
+    report, _ = import_log('user_id,item_id\nann,"two\nlines"\n,b\nbob,c\n', on_error="skip")
+    assert [row["number"] for row in left_out(report)] == [4]
+
+
+def test_windows_line_ends_a_byte_order_mark_and_blank_lines_are_no_matter(
+    import_log: Any, pairs: Any
+) -> None:
+    text = "user_id,item_id\r\nann,a\r\n\r\nbob,b".encode("utf-8-sig")
+    report, data = import_log(text)
+    assert pairs(data) == [("ann", "a"), ("bob", "b")]
+    assert report.n_read == 2
+
+
+def test_a_long_delimiter_and_another_encoding_are_settings(
+    tmp_path: Path, now: datetime, pairs: Any
+) -> None:
+    (tmp_path / "log.dat").write_bytes("zoë::a\nbob::b::c\n".encode("latin-1"))
+    values = {
+        "events": {
+            "file": "log.dat",
+            "kind": "csv",
+            "delimiter": "::",
+            "encoding": "latin-1",
+            "header": ["user_id", "item_id"],
+        }
+    }
+    report = import_table(
+        validate(ImportMapping, values, "test"),
+        tmp_path / "data",
+        now=now,
+        root=tmp_path,
+        on_error="skip",
+    )
+    assert pairs(load_dataset(tmp_path / "data")) == [("zoë", "a")]
+    assert report.side_file is not None
+    assert json.loads(report.side_file.read_text())["row"] == "bob::b::c"
+
+
+def test_small_blocks_change_nothing(
+    import_log: Any, pairs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfade.data.importing.blocks.BLOCK_BYTES", 37)
+    rows = [(f"user{n % 7}", f"item{n}") for n in range(100)]
+    text = "user_id,item_id\n" + "".join(f"{user},{item}\n" for user, item in rows)
+    _, data = import_log(text.replace("user3,item3\n", '"user3",item3\n'))
+    assert pairs(data) == rows
+
+
+ids = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1).filter(
+    lambda text: text.strip() != ""
+)
+
+
+@given(st.lists(st.tuples(ids, ids), min_size=1, max_size=8, unique=True))
+def test_whatever_csv_can_hold_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    """Any ids written by the standard library's csv are read again, blanks at the ends aside."""
+    import csv
+
+    folder = tmp_path_factory.mktemp("csv")
+    with (folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("user_id", "item_id"), *rows])
+    mapping = mapping_from_flags(str(folder / "log.csv"))
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    mapping = mapping.model_copy(update={"duplicates": "keep"})
+    import_table(mapping, folder / "data", now=now)
+    data = load_dataset(folder / "data")
+    users = data.user_ids.decode(data.events["user_row"].to_numpy())
+    items = data.item_ids.decode(data.events["item_row"].to_numpy())
+    assert list(zip(users, items, strict=True)) == [
+        (pl.Series([u]).str.strip_chars()[0], pl.Series([i]).str.strip_chars()[0]) for u, i in rows
+    ]
+
+
+def mapping_of(**values: Any) -> ImportMapping:
+    return validate(ImportMapping, values, "test")
+
+
+def test_a_join_unites_genres_and_brings_audio(tmp_path: Path, now: datetime) -> None:
+    pl.DataFrame({"user_id": [1, 1, 2], "item_id": [10, 20, 30]}).write_parquet(
+        tmp_path / "log.parquet"
+    )
+    pl.DataFrame(
+        {
+            "item_id": [10, 20, 30],
+            "artist_key": ["abba", "beck", None],
+            "categories": [["Pop", "CDs"], [], ["Rock"]],
+        }
+    ).write_parquet(tmp_path / "items.parquet")
+    pl.DataFrame(
+        {
+            "artist_key": ["abba", "abba", "cher"],
+            "genres": [["swedish pop", "pop"], ["never"], ["disco"]],
+            "energy": [0.5, 0.9, 0.1],
+        }
+    ).write_parquet(tmp_path / "artists.parquet")
+    mapping = mapping_of(
+        events={"file": "log.parquet"},
+        items={
+            "file": "items.parquet",
+            "columns": {"genres": ["categories", "artists.genres"], "energy": "artists.energy"},
+            "joins": [{"name": "artists", "file": "artists.parquet", "on": "artist_key"}],
+        },
+    )
+    import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    items = load_dataset(tmp_path / "data").items
+    assert items["genres"].to_list() == [["cds", "pop", "swedish pop"], None, ["rock"]]
+    assert items["energy"].to_list() == [0.5, None, None]
+
+
+def test_a_join_without_its_column_is_named(tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id\nann,a\n")
+    (tmp_path / "other.csv").write_text("key,colour\na,red\n")
+    mapping = mapping_of(
+        events={"file": "log.csv"},
+        items={
+            "columns": {"genres": "other.genre"},
+            "joins": [{"name": "other", "file": "other.csv", "on": "key", "key": "item_id"}],
+        },
+    )
+    with pytest.raises(Exception, match=r"other.csv: no column genre; the columns are key, colour"):
+        import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+
+
+def test_items_can_come_from_the_events_first_mention_wins(tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,name\nann,a,Alpha\nbob,b,\nbob,a,Other\n")
+    mapping = mapping_of(events={"file": "log.csv"}, items={"columns": {"title": "name"}})
+    import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    assert load_dataset(tmp_path / "data").items.rows() == [("a", "Alpha"), ("b", None)]
+
+
+def test_position_in_a_show_orders_a_day(tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "log.csv").write_text(
+        "user_id,item_id,day,place\nann,b,2020-05-01,2\nann,a,2020-05-01,1\n"
+    )
+    mapping = mapping_of(
+        events={
+            "file": "log.csv",
+            "columns": {
+                "timestamp": {"column": "day", "plus": "place"},
+                "session_id": ["user_id", "day"],
+            },
+        }
+    )
+    import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    events = load_dataset(tmp_path / "data").events
+    assert events["timestamp"].to_list() == [
+        datetime(2020, 5, 1, 0, 0, 1, tzinfo=UTC),
+        datetime(2020, 5, 1, 0, 0, 2, tzinfo=UTC),
+    ]
+    assert events["session_id"].to_list() == ["ann 2020-05-01"] * 2
+
+
+def test_rows_without_a_required_column_are_set_aside_not_faulted(
+    tmp_path: Path, now: datetime, left_out: Callable[[Any], list[dict[str, Any]]]
+) -> None:
+    (tmp_path / "log.csv").write_text("user_id,key\nann,a\nbob,\n")
+    mapping = mapping_of(
+        events={"file": "log.csv", "columns": {"item_id": "key"}, "require": ["key"]}
+    )
+    report = import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    assert (report.n_read, report.n_kept, report.set_aside) == (2, 1, {"no key": 1})
+    assert left_out(report)[0]["checks"] == ["no key"]
+
+
+@pytest.mark.parametrize(("rule", "n_kept"), [("keep", 3), ("set_aside", 2)])
+def test_repeated_events_can_be_kept_or_set_aside(
+    tmp_path: Path, now: datetime, rule: str, n_kept: int
+) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id\nann,a\nann,a\nann,b\n")
+    mapping = mapping_of(events={"file": "log.csv"}, duplicates=rule)
+    report = import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    assert (report.n_kept, sum(report.set_aside.values())) == (n_kept, 3 - n_kept)
+
+
+def test_the_same_pair_at_another_time_is_no_duplicate(import_log: Any) -> None:
+    report, _ = import_log("user_id,item_id,timestamp\nann,a,2020-01-01\nann,a,2020-01-02\n")
+    assert report.n_kept == 2
+
+
+def test_a_rating_set_with_unrated_rows_says_that_they_count(import_log: Any) -> None:
+    report, _ = import_log("user_id,item_id,value\nann,a,\nann,b,2\n", "target.min_value=4")
+    (warning,) = report.warnings
+    assert (warning.check, warning.n_rows) == ("no_rating", 1)
+
+
+def test_the_manifest_keeps_what_the_import_found(import_log: Any) -> None:
+    report, _ = import_log("user_id,item_id\nann,a\n,b\n", on_error="skip")
+    manifest = json.loads((report.directory / "manifest.json").read_text())
+    source = manifest["source"]
+    assert (source["n_read"], source["n_kept"], source["n_skipped"]) == (2, 1, 1)
+    assert source["problems"][0]["check"] == "empty_id"
+    assert "skipped.jsonl" in manifest["files"]
+
+
+def test_an_id_that_only_a_skipped_row_has_is_not_in_the_data(import_log: Any) -> None:
+    text = "user_id,item_id,timestamp\nann,a,2020-01-01\ncid,a,never\n"
+    _, data = import_log(text, on_error="skip")
+    assert data.user_ids.ids.to_list() == ["ann"]
+
+
+def test_the_plain_path_is_taken_for_plain_files(
+    import_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a plain file went down the careful path")
+
+    monkeypatch.setattr(delimited._Reader, "_line_by_line", never)
+    monkeypatch.setattr(delimited._Reader, "_quoted", never)
+    report, _ = import_log("user_id,item_id\nann,a\nbob,b\n")
+    assert report.n_kept == 2
