@@ -7,10 +7,23 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from crossfade.data import Dataset
+from crossfade.cli.app import run
+from crossfade.data import Dataset, save_dataset
+from crossfade.data.world import WorldConfig, make_world
 from crossfade.testing import tiny_catalogue
 
 REAL_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+QUICK = """
+[bases.popularity]
+half_life_days = 30.0
+[bases.item_knn]
+[bases.ease]
+[evaluation]
+resamples = 100
+flips = 100
+"""
+
 
 # Shared machines stall; a slow example is no fault of the code.
 settings.register_profile("house", deadline=None)
@@ -46,3 +59,29 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+@pytest.fixture(scope="session")
+def world_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("world") / "dataset"
+    save_dataset(
+        make_world(WorldConfig(n_listeners=80, n_tracks=300, n_plays=8_000), seed=3).dataset,
+        directory,
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def bundle(world_directory: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("fit") / "bundle"
+    assert (
+        run(["fit", str(world_directory), "--bundle", str(directory), "--config", str(quick)]) == 0
+    )
+    return directory

@@ -9,7 +9,7 @@ from crossfade.cli.evaluating import print_evaluation
 from crossfade.cli.fitting import SeedOption, describe
 from crossfade.cli.recommending import list_lines
 
-N_LISTENERS_SHOWN = 3
+N_KINDS_SHOWN = 3
 
 
 def demo(
@@ -40,12 +40,11 @@ def demo(
     print_evaluation(experiment.evaluation)
     for line in describe(model):
         typer.echo(line)
-    kinds = dict(world.listeners.select("user_id", "kind").iter_rows())
-    shown = dict.fromkeys(kinds.values())
-    for kind in list(shown)[:N_LISTENERS_SHOWN]:
-        user = min(user for user, its_kind in kinds.items() if its_kind == kind)
+    kinds = world.listeners["kind"].to_list()
+    for kind in sorted(set(kinds))[:N_KINDS_SHOWN]:
+        user = world.dataset.user_ids.id(kinds.index(kind))
         typer.echo(f"\nfor {user} ({kind}):")
         for line in list_lines(model.recommend(user=user, k=5)):
             typer.echo(line)
     typer.echo(f"\nreport: {out / 'report.html'}")
-    typer.echo(f"again:  crossfade recommend --bundle {out / 'bundle'} --user {min(kinds)}")
+    typer.echo(f"again:  crossfade recommend --bundle {out / 'bundle'} --user {user}")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -40,10 +40,14 @@ def evaluate(
     """Judge every base and their blend on the last block of the log."""
     from crossfade.cli.progress import reporter
     from crossfade.data import load_dataset
+    from crossfade.data.splits import ProtocolName
     from crossfade.evaluation import read_scores, save, to_json
     from crossfade.meta.experiment import run_experiment
     from crossfade.progress import reporting_to
 
+    if protocol is not None and protocol not in get_args(ProtocolName):
+        choices = ", ".join(get_args(ProtocolName))
+        raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
     settings = read_config(config)
     rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
     with reporting_to(reporter()):

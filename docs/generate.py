@@ -1,0 +1,146 @@
+"""Writes the reference pages that follow from the code: ``python docs/generate.py``.
+
+A test compares the pages with what this makes, so they cannot go stale.
+"""
+
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer
+from typer.main import get_command
+
+from crossfade.cli.app import app
+from crossfade.config import Settings
+from crossfade.data.importing.mapping import (
+    Column,
+    FileMapping,
+    ImportMapping,
+    ItemsMapping,
+    JoinMapping,
+    TableMapping,
+)
+from crossfade.data.splits import ProtocolConfig
+from crossfade.data.target import Target
+from crossfade.data.world import WorldConfig
+from crossfade.evaluation import EvaluationConfig
+from crossfade.hybrid import HybridConfig
+from crossfade.meta.blending import BlendConfig
+from crossfade.recommenders.registry import RECOMMENDERS
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+def settings_page() -> str:
+    """Every setting of every file crossfade reads."""
+    parts = [
+        "# Settings",
+        "",
+        "Made by `python docs/generate.py`. A settings file is TOML; unknown keys are errors and every",
+        "fault is named at once.",
+        "",
+        "## The file for `fit` and `evaluate`",
+        "",
+        *_table(HybridConfig),
+        *_section("[blend]", BlendConfig),
+        *_section("[protocol]", ProtocolConfig),
+        *_section("[evaluation]", EvaluationConfig),
+        *_section("[target]", Target),
+    ]
+    for name, kind in sorted(RECOMMENDERS.items()):
+        parts += _section(f'[bases.LABEL] with model = "{name}"', kind.Config)
+    parts += ["## The mapping file for `import`", "", *_table(ImportMapping)]
+    parts += _section("[events], [users], [taggings], [friends]", TableMapping)
+    parts += _section("[items]", ItemsMapping)
+    parts += _section("[[TABLE.joins]]", JoinMapping)
+    parts += _section("How a file is read (every table and join)", FileMapping)
+    parts += _section("[TABLE.columns] NAME = { … }", Column)
+    parts += ["## The synthetic world", "", *_table(WorldConfig)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def commands_page() -> str:
+    """Every command and option."""
+    root = get_command(app)
+    parts = [
+        "# Commands",
+        "",
+        "Made by `python docs/generate.py` from the commands themselves.",
+        "",
+    ]
+    commands: dict[str, Any] = root.commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        parts += [f"## crossfade {name}", "", (command.help or "").strip(), ""]
+        parts += ["| option | meaning | default |", "| --- | --- | --- |"]
+        for parameter in command.params:
+            if parameter.name == "help":
+                continue
+            flags = ", ".join([*parameter.opts, *parameter.secondary_opts])
+            is_argument = parameter.param_type_name == "argument"
+            shown = (parameter.name or "").upper() if is_argument else flags
+            text = getattr(parameter, "help", None) or ""
+            parts.append(f"| `{shown}` | {text} | {_default(parameter)} |")
+        parts.append("")
+    parts += ["Exit code 0: done; 1: it failed and one message says why; 2: a wrong call."]
+    return "\n".join(parts) + "\n"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    default = parameter.default
+    return "" if default is None or default is False or callable(default) else f"`{default}`"
+
+
+def _section(title: str, kind: type[Settings]) -> list[str]:
+    return [f"### {title}", "", *_table(kind)]
+
+
+def _table(kind: type[Settings]) -> list[str]:
+    if not kind.model_fields:
+        return ["No settings.", ""]
+    rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in kind.model_fields.items():
+        default = (
+            "required"
+            if field.is_required()
+            else _value(field.get_default(call_default_factory=True))
+        )
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {field.description} |")
+    return [*rows, ""]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, Settings):
+        return "see below"
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return f"`{text}`"
+
+
+def _type(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f'"{option}"' for option in inner)
+    if origin in {Union, UnionType}:
+        return ", ".join(_type(option) for option in inner if option is not type(None))
+    if origin in {dict, tuple, list}:
+        return {dict: "table", tuple: "list", list: "list"}[origin]
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "table"
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+        annotation, "text"
+    )
+
+
+def main() -> None:
+    """Write both pages."""
+    for name, text in (("settings", settings_page()), ("commands", commands_page())):
+        (REFERENCE / f"{name}.md").write_text(text, encoding="utf-8")
+        typer.echo(f"written: docs/reference/{name}.md")
+
+
+if __name__ == "__main__":
+    main()

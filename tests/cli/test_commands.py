@@ -1,0 +1,190 @@
+"""The contract scripts rely on: commands, JSON documents, exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from crossfade.cli.app import run
+from crossfade.data import load_dataset
+from crossfade.hybrid import HybridModel
+
+Captured = pytest.CaptureFixture[str]
+
+
+def ask(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = run([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def document(capsys: Captured, *arguments: object) -> Any:
+    code, out, err = ask(capsys, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)  # fails if anything else was printed on standard output
+
+
+def test_recommend_prints_one_document_with_k_new_items(bundle: Path, capsys: Captured) -> None:
+    data = HybridModel.load(bundle).dataset
+    user = data.user_ids.id(0)
+    answer = document(capsys, "recommend", "--bundle", bundle, "--user", user, "-k", 7)
+    assert answer["user"] == user
+    assert [item["rank"] for item in answer["items"]] == list(range(1, 8))
+    known = set(data.queries([0]).item_row.tolist())
+    assert known.isdisjoint(
+        data.item_ids.rows([item["item_id"] for item in answer["items"]]).tolist()
+    )
+    assert all(abs(sum(item["weights"].values()) - 1) < 1e-5 for item in answer["items"])
+
+
+def test_recommend_serves_a_stranger_by_items(bundle: Path, capsys: Captured) -> None:
+    items = HybridModel.load(bundle).dataset.item_ids.decode([0, 1])
+    answer = document(capsys, "recommend", "--bundle", bundle, "--items", ",".join(items))
+    assert len(answer["items"]) == 10
+    assert not set(items) & {item["item_id"] for item in answer["items"]}
+
+
+def test_similar_names_the_base_that_knows(bundle: Path, capsys: Captured) -> None:
+    item = HybridModel.load(bundle).dataset.item_ids.id(0)
+    answer = document(capsys, "similar", "--bundle", bundle, "--item", item, "-k", 3)
+    assert answer["by"] in {"item_knn", "ease"}
+    scores = [line["score"] for line in answer["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert item not in {line["item_id"] for line in answer["items"]}
+
+
+@pytest.mark.parametrize("protocol", ["time", "user", "leave-last", "repeat"])
+def test_evaluate_keeps_its_json_contract(
+    protocol: str, world_directory: Path, quick: Path, capsys: Captured
+) -> None:
+    answer = document(
+        capsys, "evaluate", world_directory, "--config", quick, "--protocol", protocol
+    )
+    assert answer["protocol"] == protocol
+    assert set(answer["blocks"]) == {"base", "fuse", "calibrate", "test"}
+    assert set(answer["models"]) == {"popularity", "item_knn", "ease", "blend"}
+    for metrics in answer["models"].values():
+        for name in ("ndcg@10", "recall@20"):
+            cell = metrics[name]
+            assert 0 <= cell["low"] <= cell["mean"] <= cell["high"] <= 1
+            assert cell["n"] == answer["n_users"] > 0
+    assert answer["slices"]
+    assert answer["comparisons"]
+    assert answer["n_items"] == load_dataset(world_directory).n_items
+    per_user = {"user", "leave-last"}
+    assert any("per-user" in flag for flag in answer["flags"]) == (protocol in per_user)
+
+
+def test_equal_seeds_give_equal_documents(
+    world_directory: Path, quick: Path, capsys: Captured
+) -> None:
+    asked = ("evaluate", world_directory, "--config", quick, "--seed", 5)
+    assert document(capsys, *asked) == document(capsys, *asked)
+
+
+def test_outside_scores_become_a_row(
+    world_directory: Path, quick: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    data = load_dataset(world_directory)
+    favourites = pl.DataFrame(
+        {"item_id": data.item_ids.decode([0, 1, 2]), "score": [3.0, 2.0, 1.0]}
+    )
+    theirs = pl.DataFrame({"user_id": data.user_ids.ids}).join(favourites, how="cross")
+    theirs.write_parquet(tmp_path / "theirs.parquet")
+    answer = document(
+        capsys,
+        "evaluate",
+        world_directory,
+        "--config",
+        quick,
+        "--scores",
+        tmp_path / "theirs.parquet",
+    )
+    assert answer["models"]["theirs"]["coverage@10"]["mean"] <= 3 / data.n_items
+    assert any("theirs" in flag for flag in answer["flags"])
+
+
+def test_evaluate_writes_a_report_that_needs_nothing_else(
+    world_directory: Path, quick: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    code, out, err = ask(
+        capsys, "evaluate", world_directory, "--config", quick, "--out", tmp_path / "report"
+    )
+    assert code == 0, err
+    assert "blend" in out
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+    assert json.loads((tmp_path / "report" / "results.json").read_text())["protocol"] == "time"
+    assert pl.read_parquet(tmp_path / "report" / "per_user.parquet").height > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["recommend"], 2, "--bundle"),
+        (["recommend", "--bundle", "B"], 2, "--user"),
+        (["recommend", "--bundle", "B", "--user", "u", "--items", "i"], 2, "either"),
+        (["recommend", "--bundle", "B", "--user", "u", "-k", "0"], 2, "-k"),
+        (["no-such-command"], 2, "no-such-command"),
+        (["fit", "D", "--bundle", "B", "--seed", "-1"], 2, "--seed"),
+        (["recommend", "--bundle", "nowhere", "--user", "u"], 1, "nowhere: no bundle here"),
+        (["evaluate", "nowhere"], 1, "nowhere: no dataset here"),
+        (["check", "nowhere"], 1, "nowhere"),
+        (["evaluate", "D", "--protocol", "random"], 2, "--protocol"),
+    ],
+)
+def test_wrong_calls_exit_2_and_failures_exit_1_with_one_message(
+    arguments: list[str], code: int, said: str, capsys: Captured
+) -> None:
+    found, out, err = ask(capsys, *arguments)
+    assert found == code
+    assert said in err
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_unknown_users_and_items_are_named(bundle: Path, capsys: Captured) -> None:
+    for arguments, said in [
+        (("recommend", "--bundle", bundle, "--user", "nobody"), 'user "nobody" is unknown'),
+        (("recommend", "--bundle", bundle, "--items", "x,y"), "none of the 2 items is known"),
+        (("similar", "--bundle", bundle, "--item", "x"), 'item "x" is unknown'),
+    ]:
+        code, out, err = ask(capsys, *arguments)
+        assert code == 1
+        assert said in err
+        assert out == ""
+
+
+def test_a_wrong_settings_file_names_every_fault(
+    world_directory: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    settings = tmp_path / "wrong.toml"
+    settings.write_text("speed = 1\n[blend]\ndepth = 0\n")
+    code, _, err = ask(
+        capsys, "fit", world_directory, "--bundle", tmp_path / "b", "--config", settings
+    )
+    assert code == 1
+    assert "speed is not a setting" in err
+    assert "blend.depth" in err
+    assert not (tmp_path / "b").exists()
+
+
+def test_doctor_passes_here(tmp_path: Path, capsys: Captured) -> None:
+    answer = document(capsys, "doctor", tmp_path)
+    assert answer["problems"] == []
+    assert answer["facts"]["self-test"] == "passed"
+
+
+@pytest.mark.slow
+def test_demo_prints_lists_and_the_path_of_a_report(tmp_path: Path, capsys: Captured) -> None:
+    code, out, err = ask(capsys, "demo", "--out", tmp_path / "demo")
+    assert code == 0, err
+    assert out.count("  1. ") >= 3
+    assert (tmp_path / "demo" / "report.html").exists()
+    assert str(tmp_path / "demo" / "report.html") in out
