@@ -62,9 +62,14 @@ def load_bundle(directory: Path) -> Bundle:
         BundleError: If it is missing, damaged or from a newer crossfade.
     """
     manifest, parts = open_published(directory, "bundle", SCHEMA)
+
+    def checked(name: str) -> Path:
+        manifest["files"][name]  # no checksum, no reading: KeyError
+        return parts / name
+
     try:
-        arrays = {name: load_file(parts / f"{name}.safetensors") for name in manifest["arrays"]}
-        frames = {name: pl.read_parquet(parts / f"{name}.parquet") for name in manifest["frames"]}
+        arrays = {name: load_file(checked(f"{name}.safetensors")) for name in manifest["arrays"]}
+        frames = {name: pl.read_parquet(checked(f"{name}.parquet")) for name in manifest["frames"]}
     except (KeyError, TypeError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
         raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
     return Bundle(manifest, arrays, frames, manifest["version"])
