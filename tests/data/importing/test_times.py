@@ -29,6 +29,8 @@ def read(*values: object, form: str | None = None) -> list[datetime | None]:
         "2015-01-02T10:14:05",
         "2015-01-02T10:14:05.000",
         "2015-01-02 10:14:05 UTC",
+        "2015-01-02 10:14:05+00",
+        "2015-01-02 12:14:05.000+02",
         " 2015-01-02 10:14:05 ",
         "1420193645",
         "1420193645.0",
@@ -72,6 +74,14 @@ def test_the_first_row_decides_about_zones() -> None:
     _, faults = reader.read(pl.Series(["2015-01-02 10:14:05", "2015-01-02 10:14:05Z"]))
     (mixed,) = [fault for fault in faults if fault.bad.any()]
     assert (mixed.check, mixed.bad.to_list()) == ("mixed_time_zones", [False, True])
+
+
+def test_nonsense_neither_decides_about_zones_nor_counts_as_mixed() -> None:
+    reader = TimeReader("when", None, NOW)
+    times, faults = reader.read(pl.Series(["soon", "2015-01-02 10:14:05Z", "later"]))
+    assert times.to_list() == [None, MOMENT, None]
+    (bad,) = [fault for fault in faults if fault.bad.any()]
+    assert (bad.check, bad.bad.to_list()) == ("bad_timestamp", [True, False, True])
 
 
 def test_different_zones_are_not_mixed() -> None:

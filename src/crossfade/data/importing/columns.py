@@ -22,10 +22,10 @@ def plain_text(values: pl.Series) -> pl.Series:
     """Values as text without outer blanks; empty text is null."""
     if isinstance(values.dtype, pl.List):
         values = values.cast(pl.List(pl.String)).list.join(" ")
-    if values.dtype.is_float() and (values.drop_nulls() == values.drop_nulls().round(0)).all():
-        # Whole numbers stored as floats, as some tools do when a column has gaps.
-        values = values.cast(pl.Int64, strict=False)
     text = values.cast(pl.String).str.strip_chars()
+    if values.dtype.is_float():
+        # Whole numbers stored as floats, as some tools do when a column has gaps.
+        text = text.str.replace(r"\.0$", "")
     return text.set((text == "").fill_null(value=False), None)
 
 

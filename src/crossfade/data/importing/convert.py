@@ -160,10 +160,11 @@ class Converter:
         ]
 
     def _one(self, name: str, column: Column, batch: Batch) -> tuple[pl.Series, list[Fault]]:
-        label = " + ".join(column.sources)
-        if column.constant is not None:
-            return pl.repeat(column.constant, len(batch), dtype=pl.String, eager=True), []
+        label = " + ".join(column.sources) or f"{name} (constant)"
         sources = [batch.frame[s] for s in column.sources if s in batch.frame.columns]
+        if column.constant is not None:
+            same = pl.repeat(column.constant, len(batch), dtype=pl.String, eager=True)
+            sources = [*sources, same]
         kind = self.table.kinds.get(name)
         if name in self.table.required:
             return as_id(sources, label)
@@ -172,15 +173,14 @@ class Converter:
         if name == "event":
             return as_text(sources, lower=True), []
         if kind == TIMESTAMP:
-            return self._time(name, column, batch, label)
+            return self._time(name, column, batch, sources[0], label)
         return _typed(kind, sources, label, column, self.table)
 
     def _time(
-        self, name: str, column: Column, batch: Batch, label: str
+        self, name: str, column: Column, batch: Batch, values: pl.Series, label: str
     ) -> tuple[pl.Series, list[Fault]]:
         if name not in self._times:
             self._times[name] = TimeReader(label, column.format, self.now)
-        values = next(batch.frame[s] for s in column.sources if s in batch.frame.columns)
         times, faults = self._times[name].read(values)
         if self.table.name == "taggings":
             faults = self._without_time(batch, faults)

@@ -95,10 +95,13 @@ class Findings:
             True for the rows without a fault.
         """
         checks: dict[int, list[str]] = {}
+        seen = set()
         for fault in faults:
             places = fault.bad.arg_true().to_list()
-            if not places:
+            # A source column that serves two of ours is at fault once.
+            if not places or (fault.check, fault.column) in seen:
                 continue
+            seen.add((fault.check, fault.column))
             first = places[0]
             column = f", column {fault.column}" if fault.column else ""
             where = f"{batch.file}: {batch.unit} {batch.numbers[first]:,}{column}"
@@ -106,7 +109,9 @@ class Findings:
             problem = Problem(fault.check, len(places), where, found, fault.mend)
             _count(self._problems, (fault.check, fault.column), problem)
             for place in places:
-                checks.setdefault(place, []).append(fault.check)
+                names = checks.setdefault(place, [])
+                if fault.check not in names:
+                    names.append(fault.check)
         for place, names in sorted(checks.items()) if self._keep_skipped else ():
             self._write(batch.file, batch.numbers[place], names, batch.raw(place))
         self.n_skipped += len(checks)

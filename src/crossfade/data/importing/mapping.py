@@ -1,9 +1,9 @@
 """Mapping settings: which file and column holds what the event contract asks for."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from crossfade.config import Field, Settings, validate
 from crossfade.data.sessions import SESSION_GAP_MINUTES
@@ -41,6 +41,12 @@ class Column(Settings):
     )
     plus: str | None = Field(None, description="Source column of a number to add to a time.")
     plus_seconds: float = Field(1.0, description="Seconds that one unit of `plus` stands for.")
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if not self.sources and self.constant is None:
+            raise ValueError("needs column, columns or constant")
+        return self
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def recbole_plan(source: Path) -> Plan:
     fields = _fields(log)
     columns = _columns(fields, ("item_id", "timestamp", "value", "session_id"))
     # A rating is an opinion, a play count is not: only the former gets a threshold.
-    rated = columns.get("value", Column()).column in ("rating", "stars")
+    rated = "value" in columns and columns["value"].column in ("rating", "stars")
     counted = "value" in columns and not rated
     return Plan(
         name=log.stem,

@@ -224,7 +224,9 @@ class _Run:
         if not problems and not n_good:
             aside = sum(self.of_events.set_aside.values())
             why = f"all {aside:,} rows were set aside" if aside else "the files hold no rows"
-            raise DataError(f"{self.plan.name}: no events to import; {why}; give a log with at least one event")
+            raise DataError(
+                f"{self.plan.name}: no events to import; {why}; give a log with at least one event"
+            )
         count = f"{n_bad:,} of {n_rows:,} rows of the log have faults; " if n_bad else ""
         mend = (
             "" if self._beyond_skipping(n_good) else ', or leave such rows out with on_error "skip"'

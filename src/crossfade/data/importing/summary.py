@@ -1,5 +1,6 @@
 """What a data set holds, at a glance: the library side of ``crossfade check``."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from crossfade.data.dataset import Dataset
 from crossfade.data.directory import load_dataset
 from crossfade.data.importing.run import SIDE_FILE
 from crossfade.data.schema import AUDIO_FEATURES, EVENT_COLUMNS
-from crossfade.files import open_published
+from crossfade.files import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ def summarise(directory: Path) -> DatasetSummary:
     Raises:
         BundleError: If it is missing, damaged or of a newer schema.
     """
-    manifest, parts = open_published(directory, "dataset", 1)
     data = load_dataset(directory)
+    # Loading has verified the manifest and every part.
+    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     imported = manifest.get("source") or {}
-    side = parts / SIDE_FILE
+    side = directory / f"parts-{manifest['version']}" / SIDE_FILE
     events = data.events
     pairs = events.select(pl.struct("user_row", "item_row").n_unique()).item()
     times = events["timestamp"] if data.has_times else None

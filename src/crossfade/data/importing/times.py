@@ -23,7 +23,7 @@ UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 LARGEST_S, LARGEST_MS = 5e10, 5e13
 
 NUMERIC = r"^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$"
-ZONED = r"(?:Z|[+-]\d{2}:?\d{2})$"
+HOURS_ONLY = r"(:\d{2}(?:\.\d+)?[+-]\d{2})$"
 ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 NAIVE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M")
 
@@ -112,15 +112,23 @@ class TimeReader:
         if values.str.ends_with(" UTC").any():
             values = values.str.replace(r" UTC$", "Z")
         texts = values.str.replace("T", " ", literal=True)
-        # A date ends with "-05" but never with "-0500": only what follows a time is a zone.
-        zoned = texts.str.contains(ZONED) & texts.str.contains(":", literal=True)
-        zoned = zoned.fill_null(value=False)
+        if texts.str.contains(HOURS_ONLY).any():
+            texts = texts.str.replace(HOURS_ONLY, "${1}00")
         if self._zoned is None:
-            first = texts.is_not_null().arg_true()[0]
-            self._zoned = bool(zoned[first])
-        mixed = (zoned != self._zoned) & texts.is_not_null()
-        formats = ZONED_FORMATS if self._zoned else NAIVE_FORMATS
-        return _first_fit(texts, formats), mixed
+            self._zoned = self._first_is_zoned(texts)
+        ours: tuple[str, ...] = ZONED_FORMATS if self._zoned else NAIVE_FORMATS
+        theirs: tuple[str, ...] = NAIVE_FORMATS if self._zoned else ZONED_FORMATS
+        times = _first_fit(texts, ours)
+        left = times.is_null() & texts.is_not_null()
+        if not left.any():
+            return times, left
+        return times, left & _first_fit(texts.set(~left, None), theirs).is_not_null()
+
+    @staticmethod
+    def _first_is_zoned(texts: pl.Series) -> bool | None:
+        zoned = _first_fit(texts, ZONED_FORMATS).is_not_null()
+        known = (zoned | _first_fit(texts, NAIVE_FORMATS).is_not_null()).arg_true()
+        return bool(zoned[int(known[0])]) if len(known) else None
 
     def _fault(self, check: str, bad: pl.Series, values: pl.Series, mend: str) -> Fault:
         return Fault(check, self.column, bad, values, mend)
