@@ -217,3 +217,29 @@ def test_one_model_and_one_user_still_make_a_report() -> None:
     assert "Could it be luck?" not in page.text
     assert to_json(found)["models"]["colour"]["ndcg@10"]["low"] is None
     assert to_json(found)["protocol"] is None
+
+
+def test_a_difference_that_may_be_luck_gets_no_verdict() -> None:
+    # Eight users; "most" beats "few" for five of them, so signs could easily fall that way.
+    data = checkerboard(20)
+    (test,) = make_plan(data, ProtocolConfig(name="user")).tests
+
+    class Right:
+        def __init__(self, name: str, n_right: int) -> None:
+            self.name, self.n_right = name, n_right
+
+        def score_batch(self, queries: Queries) -> Floats:
+            known = queries.user_row < self.n_right
+            return np.where(known[:, None], Colour().score_batch(queries), 0.0).astype(np.float32)
+
+    few = replace(test, queries=test.queries.take(range(8)), relevant=test.relevant[range(8)])
+    close = evaluate([few], [[Right("most", 6), Right("some", 5)]], QUICK)
+    assert (close.comparisons["p_holm"] > 0.05).all()
+    text = page_of(close).text
+    assert "open" in text
+    assert "better\n" not in text
+    wide = evaluate([test], [[Right("most", 20), Right("none", 0)]], QUICK)
+    assert (wide.comparisons["p_holm"] < 0.05).all()
+    text = page_of(wide).text
+    assert re.search(r"\bbetter\n", text)
+    assert re.search(r"\bworse\n", text)

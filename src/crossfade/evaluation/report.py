@@ -192,7 +192,7 @@ def _comparisons(evaluation: Evaluation) -> list[dict[str, Any]]:
             "interval": _interval(row["low"], row["high"]),
             "p": f"{row['p']:.4f}",
             "p_holm": f"{row['p_holm']:.4f}",
-            "clear": row["p_holm"] < 1 - evaluation.config.level,
+            "sure": row["p_holm"] < 1 - evaluation.config.level,
             "better": row["difference"] > 0,
         }
         for row in evaluation.comparisons.iter_rows(named=True)
