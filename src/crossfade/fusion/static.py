@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from crossfade.arrays import top_k
 from crossfade.fusion.base import Fused, Fusion, Signals
 from crossfade.types import Arrays, Bools, Doubles, Floats
+
+SHARES = (0.1, 0.3, 1.0)
+"""What tuning tries to add, as parts of the weights there are."""
 
 
 class StaticBlend(Fusion):
@@ -34,8 +38,7 @@ class StaticBlend(Fusion):
         weights = signals.available * self.weights  # (B, L, S)
         total = weights.sum(axis=-1, keepdims=True)
         weights = np.divide(weights, total, out=np.full_like(weights, np.nan), where=total > 0)
-        score = (weights * np.where(signals.available, signals.score, 0.0)).sum(axis=-1)
-        return Fused(score.astype(np.float32), weights.astype(np.float32))
+        return Fused(_weighted_mean(*_by_base(signals), self.weights), weights)
 
     def state(self) -> Arrays:
         """The weights."""
@@ -48,43 +51,69 @@ def tune_static(
     """Weights that maximise NDCG@k on requests the bases have not seen.
 
     Greedy ensemble selection with replacement: start at the best single base, then
-    keep adding a small share of whichever base helps most, while it helps. It cannot end
-    below the best base on these requests, and it leaves useless bases at exactly 0.
+    keep adding a share of whichever base helps most, while one helps. A small share comes
+    first; larger ones are tried where it changes no list. The result cannot be below the
+    best base on these requests, and useless bases stay at exactly 0.
 
     Args:
         signals: Scaled scores for candidate lists.
         relevant: Which candidates were wanted, shape ``(B, L)``.
         n_relevant: How many items each request wanted in all, candidates or not, shape ``(B,)``.
         k: Depth of the list that is optimised.
-        n_steps: Most additions; the step size is 1 / 10 of the growing total.
+        n_steps: Most additions; each is one of `SHARES` of the growing total.
 
     Source:
         Caruana et al. (2004), "Ensemble Selection from Libraries of Models", §2.
     """
     n_bases = signals.score.shape[2]
+    score, there = _by_base(signals)
     units = np.eye(n_bases, dtype=np.float32)
 
     def quality(weights: Floats) -> float:
-        fused = StaticBlend(weights / weights.sum()).forward(signals).score
-        return float(list_ndcg(fused, relevant, n_relevant, k).mean())
+        # What `StaticBlend.forward` gives, to the last bit, without its weights.
+        blended = _weighted_mean(score, there, weights / weights.sum())
+        return float(list_ndcg(blended, relevant, n_relevant, k).mean())
 
     single = [quality(unit) for unit in units]
     weights, best = units[int(np.argmax(single))], max(single)
     for _ in range(n_steps):
-        step = 0.1 * weights.sum()
-        options = [quality(weights + step * unit) for unit in units]
-        if max(options) <= best:
+        for share in SHARES:
+            step = share * weights.sum()
+            options = [quality(weights + step * unit) for unit in units]
+            if max(options) > best:
+                break
+        else:
             break
         weights, best = weights + step * units[int(np.argmax(options))], max(options)
     return StaticBlend(weights / weights.sum())
 
 
+def _by_base(signals: Signals) -> tuple[Floats, Floats]:
+    """Scores with 0 where there is none, and 1 where there is one; both ``(S, B, L)``."""
+    there = np.moveaxis(signals.available, -1, 0)
+    score = np.where(there, np.moveaxis(signals.score, -1, 0), np.float32(0))
+    return score, there.astype(np.float32)
+
+
+def _weighted_mean(score: Floats, there: Floats, weights: Floats) -> Floats:
+    """Mean over the bases that are there, ``(B, L)``; NaN where none with a weight is.
+
+    Base by base and not as one matrix product, whose rounding depends on the batch.
+    """
+    total, blended = np.zeros_like(score[0]), np.zeros_like(score[0])
+    for base in np.flatnonzero(weights):
+        total += weights[base] * there[base]
+        blended += weights[base] * score[base]
+    mean: Floats = np.divide(blended, total, out=np.full_like(blended, np.nan), where=total > 0)
+    return mean
+
+
 def list_ndcg(score: Floats, relevant: Bools, n_relevant: Doubles, k: int) -> Doubles:
     """NDCG@k of each candidate list, shape ``(B,)``; candidates without a score rank nowhere."""
-    order = np.argsort(-np.where(np.isnan(score), -np.inf, score), axis=1, kind="stable")[:, :k]
-    hit = np.take_along_axis(relevant & ~np.isnan(score), order, axis=1)
+    best = top_k(score, k)
+    hit = np.take_along_axis(relevant, np.maximum(best, 0), axis=1) & (best >= 0)
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(n_relevant.astype(np.int64), k)]
-    gain = (hit * discount[: hit.shape[1]]).sum(axis=1)
+    gain = (hit * discount).sum(axis=1)
     ndcg: Doubles = np.divide(gain, ideal, out=np.zeros_like(gain), where=ideal > 0)
     return ndcg
