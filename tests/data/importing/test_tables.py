@@ -298,5 +298,8 @@ def test_the_plain_path_is_taken_for_plain_files(
 
     monkeypatch.setattr(delimited._Reader, "_line_by_line", never)
     monkeypatch.setattr(delimited._Reader, "_quoted", never)
-    report, _ = import_log("user_id,item_id\nann,a\nbob,b\n")
-    assert report.n_kept == 2
+    text = 'user_id,item_id\nann,a\n"b ""o"" b","b, c"\ncid,"c"\n'
+    report, data = import_log(text)
+    assert report.n_kept == 3
+    assert data.user_ids.ids.to_list() == ["ann", 'b "o" b', "cid"]
+    assert data.item_ids.ids.to_list() == ["a", "b, c", "c"]

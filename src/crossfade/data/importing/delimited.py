@@ -1,10 +1,9 @@
 """Streaming reader of CSV and TSV files.
 
-Blocks of plain lines (no quotes, the right number of fields in each) go through
-Polars at full speed. A block with some odd line is split line by line, and from the
-first quote on, the rest of the file goes record by record through the standard
-library's ``csv``, because only then can a line break stand inside a value. Every row
-keeps its line number.
+A block in which every line is one record with the right number of fields goes through
+Polars at full speed. A block with some odd line goes record by record through the
+standard library's ``csv``, and if it ends inside a quoted value, so does the rest of
+the file. Every row keeps its line number.
 """
 
 import csv
@@ -15,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossfade.data.importing.batch import BATCH_ROWS, Batch
 from crossfade.data.importing.blocks import Block, Choose, decoded_lines, text_blocks
 from crossfade.data.importing.findings import Fault, Findings
 from crossfade.data.importing.mapping import FileMapping
+from crossfade.types import Bools
 
 UNIT_SEPARATOR = "\x1f"
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -72,11 +73,17 @@ class _Reader:
             return
         blocks = itertools.chain([first], blocks)
         for block in blocks:
-            if self.quote and self.quote.encode() in block.data:
-                yield from self._quoted(itertools.chain([block], blocks))
-                return
             plain = self._plain(block)
-            yield from [plain] if plain is not None else self._line_by_line(block)
+            n_quotes = block.data.count(self.quote.encode()) if self.quote else 0
+            if plain is not None:
+                yield plain
+            elif n_quotes == 0:
+                yield from self._line_by_line(block)
+            elif n_quotes % 2 == 0:
+                # A value that goes on in the next block has opened a quote and not closed it.
+                yield from self._quoted(iter([block]))
+            else:
+                yield from self._quoted(itertools.chain([block], blocks))
 
     def _prepared(self, block: Block) -> Block:
         data = block.data
@@ -134,6 +141,11 @@ class _Reader:
         marks = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(marks == ord("\n"))
         seps = np.flatnonzero(marks == ord(self.delimiter))
+        if self.quote:
+            quotes = np.flatnonzero(marks == ord(self.quote))
+            if not _well_quoted(marks, quotes, ord(self.delimiter)) or _inside(quotes, ends).any():
+                return None
+            seps = seps[~_inside(quotes, seps)] if len(quotes) else seps
         starts = np.concatenate([[0], ends[:-1] + 1])
         if len(seps) != len(ends) * (n - 1):
             return None
@@ -145,7 +157,7 @@ class _Reader:
             has_header=False,
             new_columns=list(self.names),
             separator=self.delimiter,
-            quote_char=None,
+            quote_char=self.quote or None,
             infer_schema=False,
         ).select(self.wanted)
         if frame.height != len(ends):
@@ -251,6 +263,30 @@ class _Reader:
 
     def _shown(self, text: str) -> str:
         return text.replace(UNIT_SEPARATOR, self.shown_delimiter) if self.delimiter else text
+
+
+def _inside(quotes: NDArray[np.int64], places: NDArray[np.int64]) -> Bools:
+    """Which places lie between an opening and a closing quote."""
+    inside: Bools = (np.searchsorted(quotes, places) & 1).astype(np.bool_)
+    return inside
+
+
+def _well_quoted(marks: NDArray[np.uint8], quotes: NDArray[np.int64], separator: int) -> bool:
+    """Whether quotes open only at the start of a value, close only at its end, or are doubled.
+
+    ``marks`` ends with a newline.
+    """
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(opening) != len(closing):
+        return False
+    edges = (separator, ord("\n"))
+    # A doubled quote reads as a closing one and an opening one beside it.
+    doubled = np.flatnonzero(closing[:-1] + 1 == opening[1:])
+    before = np.isin(marks[opening - 1], edges) | (opening == 0)
+    after = np.isin(marks[closing + 1], edges)
+    before[doubled + 1] = True
+    after[doubled] = True
+    return bool(before.all() and after.all())
 
 
 def _is_utf8(data: bytes) -> bool:
