@@ -2,6 +2,7 @@
 
     python -m benchmarks.import_speed             10 million rows
     python -m benchmarks.import_speed --rows 20   20 million rows
+    python -m benchmarks.import_speed --quoted    all ids and times in quotes
 
 The file is generated (100,000 users, 200,000 items, ids of ten or so characters, ISO
 times with a zone, ratings) and imported by the command line in a process of its own,
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -25,7 +27,7 @@ FIRST_S, LAST_S = 1_400_000_000, 1_600_000_000
 BAR_SECONDS, BAR_MB = 60.0, 2_000.0
 
 
-def write_log(path: Path, n_rows: int, seed: int = 0) -> None:
+def write_log(path: Path, n_rows: int, *, quoted: bool = False, seed: int = 0) -> None:
     """A log of ``n_rows`` events as CSV, written piece by piece."""
     rng = np.random.default_rng(seed)
     with path.open("wb") as file:
@@ -48,13 +50,14 @@ def write_log(path: Path, n_rows: int, seed: int = 0) -> None:
                 pl.from_epoch("rated_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "rating",
             )
-            frame.write_csv(file, include_header=start == 0)
+            style: Literal["non_numeric", "necessary"] = "non_numeric" if quoted else "necessary"
+            frame.write_csv(file, include_header=start == 0, quote_style=style)
 
 
-def measure(n_rows: int, folder: Path) -> tuple[float, float, float]:
+def measure(n_rows: int, folder: Path, *, quoted: bool) -> tuple[float, float, float]:
     """Size of the file in MB, seconds and peak MB of its import."""
     log = folder / "log.csv"
-    write_log(log, n_rows)
+    write_log(log, n_rows, quoted=quoted)
     command = [sys.executable, "-c", "from crossfade.cli import main; main()", "import"]
     command += ["--events", str(log), "--to", str(folder / "data")]
     command += ["--map", "events.user_id=user", "--map", "events.item_id=item"]
@@ -71,10 +74,11 @@ def measure(n_rows: int, folder: Path) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=float, default=10.0, help="millions of rows")
+    parser.add_argument("--quoted", action="store_true", help="put texts in quotes")
     arguments = parser.parse_args()
     n_rows = round(arguments.rows * 1e6)
     with tempfile.TemporaryDirectory() as folder:
-        size_mb, seconds, peak_mb = measure(n_rows, Path(folder))
+        size_mb, seconds, peak_mb = measure(n_rows, Path(folder), quoted=arguments.quoted)
     print(
         f"{n_rows:,} rows, {size_mb:,.0f} MB of CSV: {seconds:.1f} s "
         f"({n_rows / seconds:,.0f} rows/s), peak {peak_mb:,.0f} MB"
