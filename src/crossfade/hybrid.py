@@ -175,11 +175,13 @@ class HybridModel:
             raise ConfigError("give a user or items, not both; a user's own history is what counts")
         k = self._list_length(k)
         query = self.query(user, items, as_of)
-        score, weights = self.blend.fuse(query)
+        score = self.blend.score_batch(query)
         rows = top_k(score, k)[0]
+        rows = rows[rows >= 0]
+        weights = self.blend.weights(query, rows)[0]
         return [
-            self._line(rank, int(row), float(score[0, row]), weights[0, row])
-            for rank, row in enumerate(rows[rows >= 0], start=1)
+            self._line(rank, int(row), float(score[0, row]), weights[rank - 1])
+            for rank, row in enumerate(rows, start=1)
         ]
 
     def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
@@ -288,6 +290,6 @@ class HybridModel:
             creator=items["creator"][row] if "creator" in items.columns else None,
             score=score,
             weights={
-                label: float(w) for label, w in zip(self.bases, weights, strict=False) if w > 0
+                label: float(w) for label, w in zip(self.blend.used, weights, strict=False) if w > 0
             },
         )

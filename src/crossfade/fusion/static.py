@@ -40,6 +40,18 @@ class StaticBlend(Fusion):
         weights = np.divide(weights, total, out=np.full_like(weights, np.nan), where=total > 0)
         return Fused(_weighted_mean(*_by_base(signals), self.weights), weights)
 
+    def blend(self, score: Floats) -> Floats:
+        """Only the blended score of `forward`, for whole catalogues.
+
+        Args:
+            score: Scaled scores, shape ``(S, n, n_items)``; NaN where a base cannot score.
+
+        Returns:
+            Shape ``(n, n_items)``; NaN where no weighted base can score.
+        """
+        there = ~np.isnan(score)
+        return _weighted_mean(np.where(there, score, np.float32(0)), there, self.weights)
+
     def state(self) -> Arrays:
         """The weights."""
         return {"weights": self.weights}
@@ -95,7 +107,7 @@ def _by_base(signals: Signals) -> tuple[Floats, Floats]:
     return score, there.astype(np.float32)
 
 
-def _weighted_mean(score: Floats, there: Floats, weights: Floats) -> Floats:
+def _weighted_mean(score: Floats, there: Floats | Bools, weights: Floats) -> Floats:
     """Mean over the bases that are there, ``(B, L)``; NaN where none with a weight is.
 
     Base by base and not as one matrix product, whose rounding depends on the batch.

@@ -17,7 +17,7 @@ from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signal
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
-from crossfade.types import Floats
+from crossfade.types import Floats, Rows
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
@@ -57,37 +57,41 @@ class BlendChoice:
 
 
 class Blend:
-    """Fitted bases and one set of weights, as one scorer."""
+    """Fitted bases and one set of weights, as one scorer.
+
+    Attributes:
+        used: Labels of the bases whose weight is above 0; the others are never asked.
+    """
 
     name = "blend"
 
     def __init__(
         self, bases: Mapping[str, Scorer], choice: BlendChoice, exclude_seen: bool
     ) -> None:
-        self.bases = bases
         self.choice = choice
         self.exclude_seen = exclude_seen
-        self._fusion = StaticBlend(
-            np.array([choice.weights[label] for label in bases], dtype=np.float32)
-        )
+        self.used = [label for label in bases if choice.weights[label] > 0]
+        self._bases = [bases[label] for label in self.used]
+        self._fusion = StaticBlend(np.array([choice.weights[label] for label in self.used]))
 
     def score_batch(self, queries: Queries) -> Floats:
-        """Blended scores, shape ``(n, n_items)``; NaN where no weighted base can score."""
-        return self.fuse(queries)[0]
+        """Blended scores, shape ``(n, n_items)``; NaN where no used base can score."""
+        return self._fusion.blend(self._scaled(queries))
 
-    def fuse(self, queries: Queries) -> tuple[Floats, Floats]:
-        """Blended scores ``(n, n_items)`` and the weights that acted ``(n, n_items, S)``."""
-        scaled = []
-        for label, base in self.bases.items():
-            if self.choice.weights[label] > 0:
-                scaled.append(
-                    scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
-                )
-            else:  # never looked at: its weight is 0
-                scaled.append(np.full((len(queries), queries.n_items), np.nan, dtype=np.float32))
-        score = np.stack(scaled, axis=-1)
-        fused = self._fusion.forward(Signals(score, np.ones(score.shape[:2], dtype=np.bool_)))
-        return fused.score, fused.weights
+    def weights(self, queries: Queries, item_rows: Rows) -> Floats:
+        """Share of each used base in the scores of some items, shape ``(n, L, len(used))``."""
+        score = np.moveaxis(self._scaled(queries)[:, :, item_rows], 0, -1)
+        mask = np.ones(score.shape[:2], dtype=np.bool_)
+        return self._fusion.forward(Signals(score, mask)).weights
+
+    def _scaled(self, queries: Queries) -> Floats:
+        """Scaled scores of the used bases, shape ``(len(used), n, n_items)``."""
+        return np.stack(
+            [
+                scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
+                for base in self._bases
+            ]
+        )
 
 
 def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:

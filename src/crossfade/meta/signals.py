@@ -116,6 +116,7 @@ def _label(
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
     score = np.stack([np.take_along_axis(scale(s, scaling), columns, axis=1) for s in raw], axis=-1)
+    score[~mask] = np.nan
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(
         Signals(score, mask), item_row, wanted, np.diff(relevant.indptr).astype(np.float64)

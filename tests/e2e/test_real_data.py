@@ -1,0 +1,120 @@
+"""The main job on public sets, small: import with the shipped mapping, fit, evaluate, recommend.
+
+The figures are ranges around what `benchmarks/bases.md` shows; a leak or a broken model
+leaves them, noise does not.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossfade.cli.app import run
+from crossfade.data import load_dataset
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RealData = Callable[[str], Path]
+
+
+def imported(name: str, real_data: RealData, tmp_path: Path) -> Path:
+    to = tmp_path / name
+    mapping = CONFIGS / f"{name}.toml"
+    source = real_data(name)
+    assert (
+        run(
+            ["import", "--format", "table", str(source), "--mapping", str(mapping), "--to", str(to)]
+        )
+        == 0
+    )
+    return to
+
+
+def evaluated(
+    directory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    bases: list[str],
+    *options: str,
+) -> Any:
+    settings = tmp_path / "settings.toml"
+    tables = "".join(f"[bases.{base}]\n" for base in bases)
+    settings.write_text(tables + "[evaluation]\nresamples = 100\nflips = 100\n")
+    capsys.readouterr()
+    assert run(["evaluate", str(directory), "--config", str(settings), "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def ndcg(answer: Any, model: str) -> float:
+    return float(answer["models"][model]["ndcg@10"]["mean"])
+
+
+@pytest.mark.real
+def test_amazon_albums_by_time(
+    real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = imported("amazon-cds", real_data, tmp_path)
+    answer = evaluated(directory, tmp_path, capsys, ["popularity", "item_knn", "ease"])
+    best = max(ndcg(answer, "item_knn"), ndcg(answer, "ease"))
+    assert 0.035 < best < 0.065  # the figure to expect is near 0.05
+    assert ndcg(answer, "popularity") < best
+    assert ndcg(answer, "blend") > 0.9 * best
+    assert answer["flags"] == [] or all("per-user" not in flag for flag in answer["flags"])
+
+
+@pytest.mark.real
+def test_movielens_by_each_users_own_order(
+    real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = imported("movielens-100k", real_data, tmp_path)
+    answer = evaluated(directory, tmp_path, capsys, ["popularity", "ease"], "--protocol", "user")
+    assert 0.12 < ndcg(answer, "ease") < 0.21
+    assert any("per-user blocks" in flag for flag in answer["flags"])
+
+
+@pytest.mark.real
+def test_data_without_times_are_flagged_and_refuse_the_time_protocol(
+    real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = imported("lastfm-hetrec2011", real_data, tmp_path)
+    assert run(["evaluate", str(directory)]) == 1
+    assert "--protocol user" in capsys.readouterr().err
+    answer = evaluated(
+        directory, tmp_path, capsys, ["popularity", "item_knn"], "--protocol", "user"
+    )
+    assert any("no times" in flag for flag in answer["flags"])
+    assert ndcg(answer, "item_knn") > 2 * ndcg(answer, "popularity")
+    data = load_dataset(directory)
+    assert data.taggings is not None
+    assert data.friends is not None
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["thirtymusic-sessions", "wfmu-playlists"])
+def test_within_sessions_the_session_model_is_by_far_the_best(
+    name: str, real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = imported(name, real_data, tmp_path)
+    bases = ["popularity", "item_knn", "session_knn"]
+    answer = evaluated(directory, tmp_path, capsys, bases, "--protocol", "repeat")
+    assert ndcg(answer, "session_knn") > 1.1 * ndcg(answer, "item_knn")
+    assert ndcg(answer, "session_knn") > 3 * ndcg(answer, "popularity")
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_whole_system_fits_and_recommends_named_albums(
+    real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = imported("amazon-cds", real_data, tmp_path)
+    bundle = tmp_path / "bundle"
+    assert run(["fit", str(directory), "--bundle", str(bundle)]) == 0
+    capsys.readouterr()
+    assert run(["recommend", "--bundle", str(bundle), "--user", "1", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)["items"]
+    assert len(lines) == 10
+    assert any(line["title"] for line in lines)
+    assert run(["similar", "--bundle", str(bundle), "--item", lines[0]["item_id"], "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 10
