@@ -1,7 +1,7 @@
 """Slices: who falls into which, and what is measured there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -88,6 +88,23 @@ def test_wanted_items_are_sliced_by_popularity_metadata_and_age() -> None:
     assert names(families["item_metadata"]) == [f"{n} of 4 known" for n in (3, 2, 0, 2)]
     never = ["no earlier event"] * 2
     assert names(families["item_age"]) == ["30 to 365 days", "under 30 days", *never]
+
+
+def test_strangers_are_unseen_in_training() -> None:
+    asked = trial([[0], [1], [2]])
+    asked = replace(asked, queries=replace(asked.queries, user_row=np.full(3, -1, dtype=np.int32)))
+    families = {f.name: f for f in request_families(asked, CONFIG)}
+    assert names(families["user"]) == ["unseen in training"] * 3
+
+
+def test_an_item_that_appears_after_the_request_has_no_age_yet() -> None:
+    # Per-user blocks: others' later events are in training, but not at this request.
+    asked = trial([[0, 1], [1], [0]])
+    early = np.full(3, to_us(CUT - timedelta(days=10)), dtype=np.int64)  # b's first moment
+    asked = replace(asked, queries=replace(asked.queries, as_of_us=early))
+    families = {f.name: f for f in pair_families(asked, asked.relevant, CONFIG)}
+    known, unknown = "30 to 365 days", "no earlier event"
+    assert names(families["item_age"]) == [known, unknown, unknown, known]
 
 
 def test_without_times_items_have_no_age() -> None:

@@ -39,9 +39,9 @@ class Family:
 def request_families(trial: Trial, config: EvaluationConfig) -> list[Family]:
     """Slices of the requests of one trial: ``history_length`` and ``user``."""
     lengths = np.diff(trial.queries.indptr)
+    # One place more than there are users: a stranger's row -1 finds a 0 there.
     has_events = np.zeros(trial.train.n_users + 1, dtype=np.int64)
     has_events[trial.train.events["user_row"].to_numpy()] = 1
-    has_events[-1] = 0  # row -1: a stranger
     return [
         Family(
             "history_length",
