@@ -1,0 +1,21 @@
+"""Every benchmark, one after the other: ``python -m benchmarks``."""
+
+import subprocess
+import sys
+
+BENCHMARKS = ("session_features", "import_speed", "nmf", "evaluation_speed", "bases")
+
+
+def main() -> None:
+    """Run each in a process of its own, so that none warms another's caches."""
+    failed = []
+    for name in BENCHMARKS:
+        print(f"=== {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
