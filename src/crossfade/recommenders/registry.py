@@ -7,12 +7,14 @@ from crossfade.config import validate
 from crossfade.errors import ConfigError
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.ease import EASE
+from crossfade.recommenders.ials import IALS
 from crossfade.recommenders.item_knn import ItemKNN
+from crossfade.recommenders.nmf import NMF
 from crossfade.recommenders.popularity import Popularity
 from crossfade.recommenders.session_knn import SessionKNN
 
 RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
-    kind.name: kind for kind in (Popularity, ItemKNN, EASE, SessionKNN)
+    kind.name: kind for kind in (Popularity, ItemKNN, EASE, NMF, IALS, SessionKNN)
 }
 """From name to class; a new recommender joins by being listed here."""
 

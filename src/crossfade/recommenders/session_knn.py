@@ -21,7 +21,7 @@ class SessionKNNConfig(Settings):
 
     n_neighbours: int = Field(500, ge=1, description="Most similar past sessions that vote.")
     max_sessions_per_item: int = Field(
-        2_000,
+        1_000,
         ge=1,
         description="Newest past sessions looked at for each item of the history; bounds the cost.",
     )

@@ -1,0 +1,98 @@
+"""What models with one vector per user and item share."""
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import numpy as np
+
+from crossfade.config import Field, Settings
+from crossfade.data import Dataset, Queries
+from crossfade.recommenders.base import Embeddings, Recommender, mask_unscorable
+from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products
+from crossfade.types import Arrays, Csr, Floats, Rows
+
+
+class FactorConfig(Settings):
+    """Settings of confidence-weighted factor models.
+
+    A pair with summed strength s has target 1 and confidence 1 + alpha × evidence(s),
+    every other pair target 0 and confidence 1.
+    """
+
+    factors: int = Field(64, ge=1, description="Length of the vectors.")
+    alpha: float = Field(
+        10.0, gt=0, description="Extra confidence in a wanted pair, per unit of evidence."
+    )
+    counting: Counting = Field(
+        "log",
+        description="Evidence of repeats: nothing more, log2(1 + strength), or their sum.",
+    )
+
+
+C = TypeVar("C", bound=FactorConfig)
+
+
+class FactorRecommender(Recommender[C]):
+    """Score = product of the vector found for a history and the vector of the item.
+
+    The user's vector is always solved from the history inside the request, with the
+    item vectors fixed; training vectors of users serve as `embeddings` only. So people
+    seen in training and strangers are one case.
+    """
+
+    _user: Floats
+    _item: Floats
+
+    @abstractmethod
+    def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """User and item vectors from evidence ``(n_users, n_items)`` with at least one entry."""
+
+    @abstractmethod
+    def fold_in_users(self, evidence: Csr) -> Floats:
+        """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
+
+    def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
+        evidence = counted(dataset.interactions(), self.config.counting)
+        if evidence.nnz:
+            self._user, self._item = self._train(evidence, rng)
+        else:
+            self._user, self._item = (
+                np.zeros((n, self.config.factors), dtype=np.float32) for n in evidence.shape
+            )
+        # Without a positive event a vector is whatever the start left there; 0 adds nothing.
+        self._user[np.diff(evidence.indptr) == 0] = 0
+        self._item[self.support == 0] = 0
+
+    def _score(self, queries: Queries) -> Floats:
+        vectors = self.fold_in_users(counted(queries.positives, self.config.counting))
+        return mask_unscorable(factor_products(vectors, self._item), queries, self.support > 0)
+
+    def similar(self, item_row: int) -> Floats:
+        """Cosine of the item vectors; see `Recommender.similar`."""
+        similarity = cosines(self._item, item_row)
+        similarity[(self.support == 0) | (self.support[item_row] == 0)] = np.nan
+        similarity[item_row] = np.nan
+        return similarity
+
+    def embeddings(self) -> Embeddings:
+        """Training vectors; NaN rows where there was no positive event."""
+        vectors = (self._user.copy(), self._item.copy())
+        for table in vectors:
+            table[~table.any(axis=1)] = np.nan
+        return Embeddings(*vectors)
+
+    def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
+        liked = query.positives.indices
+        liked = liked[self.support[liked] > 0]
+        if not len(liked):
+            return np.full(len(item_rows), np.nan, dtype=np.float32)
+        best = np.max([cosines(self._item, int(row))[item_rows] for row in liked], axis=0)
+        best[self.support[item_rows] == 0] = np.nan
+        return np.asarray(best, dtype=np.float32)
+
+    def _state(self) -> Arrays:
+        return {"user": self._user, "item": self._item}
+
+    def _restore(self, state: Arrays) -> None:
+        self._user = state["user"].astype(np.float32, copy=False)
+        self._item = state["item"].astype(np.float32, copy=False)
