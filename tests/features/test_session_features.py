@@ -142,6 +142,25 @@ def test_early_plays_follow_the_birth_of_their_item() -> None:
     assert features_of(log, 100 * DAY, reference)["early_adopter_score"] == 1 / 3
 
 
+def test_the_last_early_moment_is_just_before_thirty_days() -> None:
+    # b was released on 5 January, so day 34 at 00:00 is thirty days later to the minute.
+    assert features_of(heard(("b", 34 * DAY - 1)), 40 * DAY)["early_adopter_score"] == 1
+    assert features_of(heard(("b", 34 * DAY)), 40 * DAY)["early_adopter_score"] == 0
+
+
+@pytest.mark.parametrize("minutes_late", [-1, 0, 1])
+def test_live_and_batch_agree_at_the_edge_of_the_recent_window(minutes_late: int) -> None:
+    log = heard(("a", 0), ("a", DAY))
+    data = dataset(log)
+    reference = fit_reference(data, CONFIG)
+    state = SessionState(reference)
+    for event in log:
+        state.update(Play(data.item_ids.row(event.item), minute_us(event.minute)))
+    as_of_us = minute_us(28 * DAY + minutes_late)
+    expected = session_features_at(data, [0], np.array([as_of_us]), reference)[0]
+    np.testing.assert_array_equal(state.features(as_of_us), expected)
+
+
 def test_plays_per_day_counts_from_the_first_play() -> None:
     log = heard(("a", 0), ("b", 60), ("c", 2 * DAY))
     assert features_of(log, 4 * DAY)["plays_per_day"] == 3 / 4

@@ -7,6 +7,7 @@ import pytest
 from crossfade.data import Dataset
 from crossfade.data.schema import AUDIO_FEATURES
 from crossfade.data.world import KINDS, REASONS, Reason, World, WorldConfig, make_world
+from crossfade.data.world.memory import Memory
 from crossfade.errors import ConfigError
 
 
@@ -225,6 +226,21 @@ def test_social_plays_follow_an_earlier_play_of_a_friend(world: World, plays: pl
     )
     assert social.height > 1_000
     assert followed["place"].n_unique() == social.height
+
+
+def test_a_play_that_is_not_over_yet_is_not_remembered() -> None:
+    memory = Memory.empty(2)
+    memory.remember(np.array([0, 0], np.int32), np.array([7, 8], np.int32), np.array([100, 200]))
+    rng = np.random.default_rng(0)
+    asking = np.repeat(np.array([[0]], np.int32), 50, axis=1)
+
+    def remembered(before_us: int) -> set[int]:
+        return set(memory.recent(asking, np.array([[before_us]]), rng).ravel().tolist())
+
+    assert remembered(201) == {7, 8}
+    assert remembered(200) == {7, -1}  # a draw of the later play finds nothing
+    assert remembered(100) == {-1}
+    assert set(memory.recent(asking + 1, np.array([[999]]), rng).ravel().tolist()) == {-1}
 
 
 def test_repeats_were_played_before(plays: pl.DataFrame) -> None:
