@@ -23,6 +23,7 @@ from crossfade.evaluation import (
     to_json,
 )
 from crossfade.evaluation.output import number_text
+from crossfade.evaluation.plots import Series, forest
 from crossfade.evaluation.report import to_html
 from crossfade.recommenders.popularity import Popularity
 from crossfade.testing import checkerboard
@@ -243,3 +244,7 @@ def test_a_difference_that_may_be_luck_gets_no_verdict() -> None:
     text = page_of(wide).text
     assert re.search(r"\bbetter\n", text)
     assert re.search(r"\bworse\n", text)
+
+
+def test_dollars_in_names_are_no_formulas() -> None:
+    assert r"$\no$" in forest([Series(r"$\no$", [0.5], [0.4], [0.6])], "ndcg@10")
