@@ -50,6 +50,15 @@ def test_an_item_that_no_weighted_base_knows_is_nan() -> None:
     assert np.isnan(fused.weights).all()
 
 
+def test_blending_whole_catalogues_gives_the_same_scores() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    score[rng.random(score.shape) < 0.4] = NAN
+    model = blend(0.5, 0.0, 0.25, 0.25)
+    expected = model.forward(Signals(score, np.ones((3, 5), dtype=np.bool_))).score
+    np.testing.assert_array_equal(model.blend(np.moveaxis(score, -1, 0)), expected)
+
+
 def test_padding_is_never_scored() -> None:
     fused = blend(1.0).forward(signals([[[1.0], [2.0]]], mask=[[True, False]]))
     np.testing.assert_array_equal(fused.score, [[1.0, NAN]])
