@@ -6,6 +6,7 @@ from typing import Any
 from crossfade.config import validate
 from crossfade.errors import ConfigError
 from crossfade.recommenders.base import Recommender
+from crossfade.recommenders.content_knn import ContentKNN
 from crossfade.recommenders.ease import EASE
 from crossfade.recommenders.ials import IALS
 from crossfade.recommenders.item_knn import ItemKNN
@@ -14,7 +15,7 @@ from crossfade.recommenders.popularity import Popularity
 from crossfade.recommenders.session_knn import SessionKNN
 
 RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
-    kind.name: kind for kind in (Popularity, ItemKNN, EASE, NMF, IALS, SessionKNN)
+    kind.name: kind for kind in (Popularity, ItemKNN, EASE, NMF, IALS, SessionKNN, ContentKNN)
 }
 """From name to class; a new recommender joins by being listed here."""
 

@@ -1,0 +1,232 @@
+"""Items that are described like the ones in the history."""
+
+import numba
+import numpy as np
+
+from crossfade.arrays import pack_csr, unpack_csr
+from crossfade.config import Field
+from crossfade.data import Dataset, Queries
+from crossfade.recommenders.base import Recommender
+from crossfade.recommenders.content import TagCounts, catalogue_words, tag_counts
+from crossfade.recommenders.history import HistoryConfig, weighted_history
+from crossfade.recommenders.kernels import csr_parts, in_threads
+from crossfade.types import Arrays, Csr, Floats, Ints, Rows
+
+
+class ContentKNNConfig(HistoryConfig):
+    """What describes an item."""
+
+    label_weight: float = Field(1.0, ge=0, description="Weight of genres and moods; 0: not used.")
+    creator_weight: float = Field(1.0, ge=0, description="Weight of the creator; 0: not used.")
+    text_weight: float = Field(
+        0.3, ge=0, description="Weight of the words of titles and collections; 0: not used."
+    )
+    tag_weight: float = Field(1.0, ge=0, description="Weight of people's tags; 0: not used.")
+    shrink: float = Field(
+        5.0,
+        ge=0,
+        description="Added to the length of a description before dividing by it: doubts matches with items "
+        "that are described in few words.",
+    )
+    leave_own_tags_out: bool = Field(
+        default=True,
+        description="Whether the tags of the asking person are taken out of every item before scoring for them. "
+        "People tag what they play, so their own tags give the answer away; switch off only to show that.",
+    )
+
+
+class ContentKNN(Recommender[ContentKNNConfig]):
+    """Shrunk cosine between an item's description and the mean description of the history.
+
+    A description is a TF-IDF vector over genres, moods, creator, title and collection
+    words, and tags (log2(1 + people who put it there)), divided by its length plus
+    ``shrink``. Scores lie in [0, 1]. Items
+    without any description, and requests whose history has none, are NaN. Needs no
+    events on an item, so it serves items nobody has played yet.
+
+    For a known person, all item vectors are as if that person had never tagged anything
+    (see ``leave_own_tags_out``); only the inverse frequency of a tag, which tells nothing
+    about single items, still counts them.
+
+    Source:
+        Lops, de Gemmis and Semeraro (2011), "Content-based Recommender Systems", with
+        Rocchio's mean as the profile.
+    """
+
+    name = "content_knn"
+    Config = ContentKNNConfig
+    serves_cold_items = True
+
+    def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
+        config = self.config
+        self._catalogue = catalogue_words(
+            dataset, config.label_weight, config.creator_weight, config.text_weight
+        )
+        self._tags = tag_counts(dataset)
+
+    def _score(self, queries: Queries) -> Floats:
+        everything = np.arange(queries.n_items, dtype=np.int32)
+        history = weighted_history(queries, self.config)
+        return self._cosines(history, queries.user_row, everything)
+
+    def similar(self, item_row: int) -> Floats:
+        """Shrunk cosine of the descriptions, everybody's tags included; see `Recommender.similar`."""
+        one = Csr((np.ones(1, dtype=np.float32), ([0], [item_row])), shape=(1, len(self.support)))
+        stranger = np.array([-1], dtype=np.int32)
+        everything = np.arange(len(self.support), dtype=np.int32)
+        similarity: Floats = self._cosines(one, stranger, everything)[0]
+        similarity[item_row] = np.nan
+        return similarity
+
+    def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
+        liked = query.positives.indices
+        shape = (len(liked), query.n_items)
+        each = Csr(
+            (np.ones(len(liked), dtype=np.float32), (np.arange(len(liked)), liked)), shape=shape
+        )
+        asking = np.repeat(query.user_row, len(liked))
+        similarities = self._cosines(each, asking, item_rows)
+        # fmax passes NaN over, and leaves it where no item of the history has a description.
+        nearest: Floats = np.fmax.reduce(similarities, axis=0, initial=np.nan)
+        return nearest
+
+    def _cosines(self, history: Csr, user_rows: Rows, item_rows: Rows) -> Floats:
+        tags = self._tags
+        most = int(tags.counts.data.max(initial=0))
+        n_known = len(tags.user_indptr) - 1
+        owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
+        out = np.full((history.shape[0], len(item_rows)), np.nan, dtype=np.float32)
+        in_threads(
+            _score_profiles,
+            len(out),
+            *csr_parts(history),
+            owners.astype(np.int32),
+            item_rows,
+            *csr_parts(self._catalogue),
+            *csr_parts(tags.counts),
+            tags.idf * np.float32(self.config.tag_weight),
+            np.log2(1 + np.arange(most + 1)).astype(np.float32),
+            tags.user_indptr,
+            tags.item,
+            tags.tag,
+            self._catalogue.shape[1],
+            np.float32(self.config.shrink),
+            out,
+        )
+        return out
+
+    def _state(self) -> Arrays:
+        tags = self._tags
+        return {
+            **pack_csr("catalogue", self._catalogue),
+            **pack_csr("tags.counts", tags.counts),
+            "tags.idf": tags.idf,
+            "tags.user_indptr": tags.user_indptr,
+            "tags.item": tags.item,
+            "tags.tag": tags.tag,
+        }
+
+    def _restore(self, state: Arrays) -> None:
+        self._catalogue = unpack_csr("catalogue", state)
+        self._tags = TagCounts(
+            unpack_csr("tags.counts", state),
+            state["tags.idf"].astype(np.float32, copy=False),
+            state["tags.user_indptr"].astype(np.int64, copy=False),
+            state["tags.item"].astype(np.int32, copy=False),
+            state["tags.tag"].astype(np.int32, copy=False),
+        )
+
+
+@numba.njit(cache=True, nogil=True)
+def _score_profiles(  # noqa: PLR0917  (kernels know no keywords)
+    start: int,
+    stop: int,
+    indptr: Ints,
+    liked: Rows,
+    weights: Floats,
+    owners: Rows,
+    item_rows: Rows,
+    word_indptr: Ints,
+    words: Rows,
+    word_values: Floats,
+    tag_indptr: Ints,
+    tags: Rows,
+    counts: Floats,
+    idf: Floats,
+    fame: Floats,
+    own_indptr: Ints,
+    own_item: Rows,
+    own_tag: Rows,
+    n_words: int,
+    shrink: float,
+    out: Floats,
+) -> None:
+    profile = np.zeros(n_words + len(idf), dtype=np.float32)  # words, then tags
+    own = np.zeros(len(idf), dtype=np.int64)
+    own_start = np.full(len(word_indptr) - 1, -1, dtype=np.int64)
+    columns = np.empty(len(profile), dtype=np.int64)
+    values = np.empty(len(profile), dtype=np.float32)
+    catalogue = (word_indptr, words, word_values, n_words)
+    tagged = (tag_indptr, tags, counts, idf, fame)
+    for query in range(start, stop):
+        first, last = 0, 0
+        if owners[query] >= 0:
+            first, last = own_indptr[owners[query]], own_indptr[owners[query] + 1]
+        # Where the asking person's own tags of an item begin; -1 for most items.
+        for at in range(last - 1, first - 1, -1):
+            own_start[own_item[at]] = at
+        theirs = (own_start, own_item[:last], own_tag)
+        profile[:] = 0
+        for place in range(indptr[query], indptr[query + 1]):
+            n = _describe(liked[place], catalogue, tagged, theirs, own, shrink, columns, values)
+            for at in range(n):
+                profile[columns[at]] += weights[place] * values[at]
+        length = np.sqrt((profile * profile).sum())
+        for place in range(len(item_rows) if length > 0 else 0):
+            n = _describe(item_rows[place], catalogue, tagged, theirs, own, shrink, columns, values)
+            if n == 0:
+                continue
+            product = np.float32(0)
+            for at in range(n):
+                product += values[at] * profile[columns[at]]
+            out[query, place] = product / length
+        own_start[own_item[first:last]] = -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _describe(  # noqa: PLR0917
+    item: int,
+    catalogue: tuple[Ints, Rows, Floats, int],
+    tagged: tuple[Ints, Rows, Floats, Floats, Floats],
+    theirs: tuple[Ints, Rows, Rows],
+    own: Ints,
+    shrink: float,
+    columns: Ints,
+    values: Floats,
+) -> int:
+    """Write one item's shrunk description without somebody's own tags; gives its size."""
+    word_indptr, words, word_values, n_words = catalogue
+    tag_indptr, tags, counts, idf, fame = tagged
+    own_start, own_item, own_tag = theirs
+    begin = own_start[item]
+    end = begin
+    while 0 <= end < len(own_item) and own_item[end] == item:
+        own[own_tag[end]] = 1
+        end += 1
+    size, square = 0, np.float32(0)
+    for at in range(word_indptr[item], word_indptr[item + 1]):
+        columns[size], values[size] = words[at], word_values[at]
+        square += values[size] * values[size]
+        size += 1
+    for at in range(tag_indptr[item], tag_indptr[item + 1]):
+        # fame[n] is the weight of a tag that n people put on the item.
+        value = idf[tags[at]] * fame[int(counts[at]) - own[tags[at]]]
+        if value > 0:
+            columns[size], values[size] = n_words + tags[at], value
+            square += value * value
+            size += 1
+    for at in range(begin, end):
+        own[own_tag[at]] = 0
+    for at in range(size):
+        values[at] /= np.sqrt(square) + shrink
+    return size
