@@ -54,8 +54,8 @@ def write_log(path: Path, n_rows: int, *, quoted: bool = False, seed: int = 0) -
             frame.write_csv(file, include_header=start == 0, quote_style=style)
 
 
-def measure(n_rows: int, folder: Path, *, quoted: bool) -> tuple[float, float, float]:
-    """Size of the file in MB, seconds and peak MB of its import."""
+def measure(n_rows: int, folder: Path, *, quoted: bool) -> tuple[float, float, float, float]:
+    """Size of the file in MB; seconds, processor seconds and peak MB of its import."""
     log = folder / "log.csv"
     write_log(log, n_rows, quoted=quoted)
     command = [sys.executable, "-c", "from crossfade.cli import main; main()", "import"]
@@ -67,8 +67,13 @@ def measure(n_rows: int, folder: Path, *, quoted: bool) -> tuple[float, float, f
     began = time.perf_counter()
     subprocess.run(command, check=True)
     seconds = time.perf_counter() - began
-    peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return log.stat().st_size / 1e6, seconds, peak_kb / 1e3
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (
+        log.stat().st_size / 1e6,
+        seconds,
+        used.ru_utime + used.ru_stime,
+        used.ru_maxrss / 1e3,
+    )
 
 
 def main() -> None:
@@ -78,10 +83,12 @@ def main() -> None:
     arguments = parser.parse_args()
     n_rows = round(arguments.rows * 1e6)
     with tempfile.TemporaryDirectory() as folder:
-        size_mb, seconds, peak_mb = measure(n_rows, Path(folder), quoted=arguments.quoted)
+        size_mb, seconds, cpu_seconds, peak_mb = measure(
+            n_rows, Path(folder), quoted=arguments.quoted
+        )
     print(
         f"{n_rows:,} rows, {size_mb:,.0f} MB of CSV: {seconds:.1f} s "
-        f"({n_rows / seconds:,.0f} rows/s), peak {peak_mb:,.0f} MB"
+        f"({n_rows / seconds:,.0f} rows/s), {cpu_seconds:.0f} processor seconds, peak {peak_mb:,.0f} MB"
     )
     if n_rows == 10_000_000:
         print(f"bars: {BAR_SECONDS:.0f} s, {BAR_MB:,.0f} MB")

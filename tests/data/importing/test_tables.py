@@ -136,6 +136,19 @@ def test_small_blocks_change_nothing(
     assert pairs(data) == rows
 
 
+@pytest.mark.parametrize("size", [20, 29, 37, 64])
+def test_a_quoted_value_may_span_blocks(
+    import_log: Any, pairs: Any, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("crossfade.data.importing.blocks.BLOCK_BYTES", size)
+    rows = [(f"user{n}", f"two\nlines {n}" if n % 3 == 0 else f"item{n}") for n in range(30)]
+    text = "".join(f'{user},"{item}"\n' for user, item in rows)
+    report, data = import_log("user_id,item_id\n" + text + "bad\n", on_error="skip")
+    assert pairs(data) == rows
+    # 1 header, 30 rows of which 10 have two lines: the bad row is line 42.
+    assert report.problems[0].where == "log.csv: line 42"
+
+
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1).filter(
     lambda text: text.strip() != ""
 )
