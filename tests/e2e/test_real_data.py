@@ -9,10 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from crossfade.cli.app import run
 from crossfade.data import load_dataset
+from crossfade.data.splits import ProtocolConfig, make_plan
+from crossfade.evaluation import EvaluationConfig, evaluate
+from crossfade.recommenders.ease import EASE, EASEConfig
+from crossfade.types import Bools, Doubles
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RealData = Callable[[str], Path]
@@ -71,6 +77,46 @@ def test_movielens_by_each_users_own_order(
     answer = evaluated(directory, tmp_path, capsys, ["popularity", "ease"], "--protocol", "user")
     assert 0.12 < ndcg(answer, "ease") < 0.21
     assert any("per-user blocks" in flag for flag in answer["flags"])
+
+
+@pytest.mark.real
+def test_ease_on_movielens_equals_an_independent_computation(
+    real_data: RealData, tmp_path: Path
+) -> None:
+    # Split, training, seen items, ranking and NDCG again, in plain NumPy on the source file.
+    log = pl.read_parquet(real_data("movielens-100k") / "ratings.parquet")
+    log = log.sort("user_id", "rated_at", maintain_order=True)
+    user, item = (log[name].to_numpy() - 1 for name in ("user_id", "item_id"))
+    likes = log["rating"].to_numpy() >= 4
+    first = np.searchsorted(user, user)
+    place = (np.arange(len(user)) - first + 0.5) / np.bincount(user)[user]
+    shape, penalty = (943, 1682), EASEConfig().regularisation
+
+    def matrix(keep: Bools) -> Doubles:
+        out = np.zeros(shape)
+        out[user[keep], item[keep]] = 1
+        return out
+
+    liked, seen = matrix(likes & (place <= 0.8)), matrix(place <= 0.8) > 0
+    inverse = np.linalg.inv(liked.T @ liked + penalty * np.eye(shape[1]))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    score = np.where(seen, -np.inf, liked @ weights)
+    score[liked.sum(axis=1) == 0] = -np.inf
+    wanted = (matrix(likes & (place > 0.8)) > 0) & ~seen
+    wanted, score = wanted[wanted.any(axis=1)], score[wanted.any(axis=1)]
+    lists = np.argsort(-score, axis=1, kind="stable")[:, :10]
+    discount = 1 / np.log2(np.arange(2, 12))
+    gain = np.take_along_axis(wanted & np.isfinite(score), lists, axis=1) @ discount
+    ideal = np.array([discount[:n].sum() for n in np.minimum(wanted.sum(axis=1), 10)])
+
+    directory = imported("movielens-100k", real_data, tmp_path)
+    plan = make_plan(load_dataset(directory), ProtocolConfig(name="user"))
+    trial = plan.tests[0]
+    config = EvaluationConfig(resamples=100, flips=100)
+    found = evaluate([trial], [[EASE().fit(trial.train)]], config, plan=plan)
+    assert found.n_users == len(gain)
+    assert found.mean("ease", "ndcg@10") == pytest.approx(np.mean(gain / ideal), abs=1e-3)
 
 
 @pytest.mark.real

@@ -21,6 +21,7 @@ from rich.text import Text
 from crossfade.progress import Reporter
 
 LOG_EVERY_S = 10.0
+WORTH_A_LINE_S = 1.0
 
 
 class _Rate(ProgressColumn):
@@ -88,9 +89,10 @@ class LineReporter:
         self._tasks[task] = (began, told, done, total)
 
     def finish(self, task: str) -> None:
-        """Say how long it took."""
-        began = self._tasks.pop(task)[0]
-        print(f"{task}: {time.monotonic() - began:.1f} s", file=self._stream, flush=True)
+        """Say how long it took, unless nobody had to wait."""
+        seconds = time.monotonic() - self._tasks.pop(task)[0]
+        if seconds >= WORTH_A_LINE_S:
+            print(f"{task}: {seconds:.1f} s", file=self._stream, flush=True)
 
 
 def reporter() -> Reporter:
