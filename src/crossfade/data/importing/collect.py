@@ -115,12 +115,10 @@ class Collector:
         for noun, catalogue in (("user", users), ("item", items)):
             texts = self._vocabularies[f"{noun}_id"].texts()
             codes = events[f"{noun}_id"]
-            # Only what the remaining events use: a skipped row must not leave its id behind.
-            used = texts.gather(codes.unique())
             if catalogue is None:
-                final[noun] = Vocabulary.of(noun, used)
+                final[noun] = Vocabulary.of(noun, texts)
             else:
-                final[noun] = Vocabulary.of(noun, used, catalogue[f"{noun}_id"])
+                final[noun] = Vocabulary.of(noun, texts, catalogue[f"{noun}_id"])
                 self._report_missing(noun, texts, codes, catalogue[f"{noun}_id"])
             row_of_code = final[noun].encode(texts).fill_null(-1).to_numpy()
             rows[noun] = pl.Series(f"{noun}_row", row_of_code[codes.to_numpy()], dtype=pl.Int32)

@@ -229,7 +229,7 @@ class _Run:
             )
         count = f"{n_bad:,} of {n_rows:,} rows of the log have faults; " if n_bad else ""
         mend = (
-            "" if self._beyond_skipping(n_good) else ', or leave such rows out with --on-error skip'
+            "" if self._beyond_skipping(n_good) else ", or leave such rows out with --on-error skip"
         )
         raise DataError(
             f"{self.plan.name}: {count}nothing was written; mend these{mend}:", problems
