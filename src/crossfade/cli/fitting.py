@@ -33,11 +33,14 @@ def fit(
     """Train the bases and a static blend tuned out of time; write one bundle."""
     from crossfade.cli.progress import reporter
     from crossfade.data import load_dataset
+    from crossfade.files import refuse_foreign
     from crossfade.hybrid import HybridModel
     from crossfade.progress import reporting_to
 
+    refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
+    settings = read_config(config)
     with reporting_to(reporter()):
-        model = HybridModel.fit(load_dataset(dataset), read_config(config), seed)
+        model = HybridModel.fit(load_dataset(dataset), settings, seed)
     version = model.save(bundle)
     for line in describe(model):
         typer.echo(line)
