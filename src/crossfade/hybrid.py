@@ -227,15 +227,8 @@ class HybridModel:
             "n_items": self.dataset.n_items,
             "n_events": self.dataset.n_events,
         }
-        frames = {
-            name: frame
-            for name in ("events", "items", "users", "taggings", "friends")
-            if (frame := getattr(self.dataset, name)) is not None
-        }
-        bundle = Bundle(
-            header, {f"base-{label}": base.state() for label, base in bases.items()}, frames
-        )
-        self.version = save_bundle(bundle, directory)
+        arrays = {f"base-{label}": base.state() for label, base in bases.items()}
+        self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
         return self.version
 
     @classmethod
@@ -246,18 +239,11 @@ class HybridModel:
             BundleError: If it is missing, damaged or from a newer crossfade.
         """
         bundle = load_bundle(directory)
-        header, frames = bundle.header, bundle.frames
+        header = bundle.header
         try:
             config = validate(HybridConfig, header["config"], str(directory))
-            dataset = Dataset.from_rows(
-                frames["events"],
-                frames["items"],
-                frames["users"],
-                name=header["name"],
-                target=validate(Target, header["target"], str(directory)),
-                taggings=frames.get("taggings"),
-                friends=frames.get("friends"),
-            )
+            target = validate(Target, header["target"], str(directory))
+            dataset = Dataset.from_tables(bundle.frames, header["name"], target)
             bases = {
                 label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
                 for label, base in make_all(config.bases).items()

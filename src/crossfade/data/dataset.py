@@ -1,6 +1,6 @@
 """`Dataset`: events, items and users of one domain, checked once and immutable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from crossfade.data.conform import conform, conform_catalogue, encode
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
     EVENT_COLUMNS,
@@ -22,6 +23,7 @@ from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.types import Csr, Ints, Rows, Times
 
+TABLES = ("events", "items", "users", "taggings", "friends")
 MAX_TIME_US = np.iinfo(np.int64).max
 
 
@@ -82,11 +84,9 @@ class Dataset:
             DataError: If a required column is missing, an id is empty, an id occurs twice
                 in a catalogue, some but not all events have a time, or there is no event.
         """
-        events = _conform(
-            events, EVENT_COLUMNS, "events", ("user_id", "item_id"), others="context_"
-        )
-        items = _catalogue(items, ITEM_COLUMNS, "item")
-        users = _catalogue(users, {"user_id": pl.String()}, "user")
+        events = conform(events, EVENT_COLUMNS, "events", ("user_id", "item_id"), others="context_")
+        items = conform_catalogue(items, ITEM_COLUMNS, "item")
+        users = conform_catalogue(users, {"user_id": pl.String()}, "user")
         if events.is_empty():
             raise DataError(f"{name}: no events; give at least one user-item pair")
         user_ids = Vocabulary.of("user", events["user_id"], users["user_id"])
@@ -100,17 +100,15 @@ class Dataset:
                     f"{name}: {n_missing:,} of {events.height:,} events have no timestamp; fill in or drop them"
                 )
         if taggings is not None:
-            taggings = _conform(
-                taggings, TAGGING_COLUMNS, "taggings", ("user_id", "item_id", "tag")
-            )
-            taggings = _encode(taggings, user_id=user_ids, item_id=item_ids).drop_nulls(
+            taggings = conform(taggings, TAGGING_COLUMNS, "taggings", ("user_id", "item_id", "tag"))
+            taggings = encode(taggings, user_id=user_ids, item_id=item_ids).drop_nulls(
                 ["user_row", "item_row"]
             )
         if friends is not None:
-            friends = _conform(friends, FRIEND_COLUMNS, "friends", ("user_id", "friend_id"))
-            friends = _encode(friends, user_id=user_ids, friend_id=user_ids).drop_nulls()
+            friends = conform(friends, FRIEND_COLUMNS, "friends", ("user_id", "friend_id"))
+            friends = encode(friends, user_id=user_ids, friend_id=user_ids).drop_nulls()
         return cls.from_rows(
-            _encode(events, user_id=user_ids, item_id=item_ids),
+            encode(events, user_id=user_ids, item_id=item_ids),
             pl.DataFrame({"item_id": item_ids.ids}).join(
                 items, on="item_id", how="left", maintain_order="left"
             ),
@@ -158,6 +156,30 @@ class Dataset:
             taggings=taggings,
             friends=friends,
         )
+
+    @classmethod
+    def from_tables(
+        cls, tables: Mapping[str, pl.DataFrame], name: str, target: Target
+    ) -> "Dataset":
+        """The inverse of `tables`.
+
+        Raises:
+            KeyError: If events, items or users are missing.
+        """
+        return cls.from_rows(
+            tables["events"],
+            tables["items"],
+            tables["users"],
+            name=name,
+            target=target,
+            taggings=tables.get("taggings"),
+            friends=tables.get("friends"),
+        )
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The tables there are, by name."""
+        tables = {name: getattr(self, name) for name in TABLES}
+        return {name: table for name, table in tables.items() if table is not None}
 
     @property
     def n_events(self) -> int:
@@ -300,87 +322,3 @@ def to_datetime(time_us: int) -> datetime:
     """The UTC datetime of microseconds since 1970."""
     moment: datetime = pl.Series([time_us], dtype=pl.Int64).cast(TIMESTAMP)[0]
     return moment
-
-
-def _conform(
-    frame: pl.DataFrame,
-    columns: dict[str, pl.DataType],
-    table: str,
-    required: Sequence[str],
-    others: str | None = None,
-) -> pl.DataFrame:
-    """Known columns in their house types; unknown ones are refused unless they start with ``others``."""
-    missing = [name for name in required if name not in frame.columns]
-    if missing:
-        raise DataError(
-            f"{table}: column {', '.join(missing)} is missing; the columns are {', '.join(frame.columns)}"
-        )
-    unknown = [
-        name
-        for name in frame.columns
-        if name not in columns and (others is None or not name.startswith(others))
-    ]
-    if unknown:
-        raise DataError(
-            f"{table}: unknown column {', '.join(unknown)}; map it to one of {', '.join(columns)}"
-        )
-    numbers = [
-        name
-        for name, kind in columns.items()
-        if kind == TIMESTAMP and name in frame.columns and frame.schema[name].is_numeric()
-    ]
-    # Seconds or milliseconds, since which year? Polars would take any number for microseconds.
-    if numbers:
-        raise DataError(
-            f"{table}: column {', '.join(numbers)} holds numbers; turn them into datetimes first, "
-            "for example with polars.from_epoch"
-        )
-    try:
-        frame = frame.with_columns(
-            _to_utc(frame, name) if kind == TIMESTAMP else pl.col(name).cast(kind)
-            for name, kind in columns.items()
-            if name in frame.columns
-        )
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{table}: a value does not fit its column: {reason}") from None
-    empty = [name for name in required if frame[name].null_count() or (frame[name] == "").any()]
-    if empty:
-        raise DataError(
-            f"{table}: {', '.join(empty)} is empty in some rows; fill them in or drop those rows"
-        )
-    return frame
-
-
-def _to_utc(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """Naive times are taken as UTC; others are converted."""
-    kind = frame.schema[name]
-    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-    return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _catalogue(
-    frame: pl.DataFrame | None, columns: dict[str, pl.DataType], noun: str
-) -> pl.DataFrame:
-    key = f"{noun}_id"
-    if frame is None:
-        return pl.DataFrame(schema={key: pl.String})
-    known = {name: kind for name, kind in columns.items() if name in frame.columns}
-    extra = {name: kind for name, kind in frame.schema.items() if name not in columns}
-    frame = _conform(frame, {**known, **extra}, f"{noun}s", (key,))
-    n_twice = frame.height - frame[key].n_unique()
-    if n_twice:
-        first = frame.filter(pl.col(key).is_duplicated())[key][0]
-        raise DataError(
-            f'{noun}s: {n_twice:,} ids occur more than once (first: "{first}"); keep one row per {noun}'
-        )
-    return frame
-
-
-def _encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
-    rows = [
-        v.encode(frame[column]).alias(column.replace("_id", "_row"))
-        for column, v in vocabularies.items()
-    ]
-    return frame.drop(*vocabularies).select(*rows, pl.all())

@@ -8,13 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from crossfade.config import validate
-from crossfade.data.dataset import Dataset
+from crossfade.data.dataset import TABLES, Dataset
 from crossfade.data.target import Target
 from crossfade.errors import BundleError
 from crossfade.files import open_published, publish, write_parquet
 
 SCHEMA = 1
-TABLES = ("events", "items", "users", "taggings", "friends")
 
 
 def save_dataset(
@@ -39,10 +38,8 @@ def save_dataset(
     """
 
     def write(parts: Path) -> None:
-        for table in TABLES:
-            frame: pl.DataFrame | None = getattr(dataset, table)
-            if frame is not None:
-                write_parquet(frame, parts / f"{table}.parquet")
+        for name, table in dataset.tables().items():
+            write_parquet(table, parts / f"{name}.parquet")
         for file in side_files:
             shutil.copyfile(file, parts / file.name)
 
@@ -75,15 +72,8 @@ def load_dataset(directory: Path) -> Dataset:
                     f"{parts / table}.parquet: damaged ({error}); import the data again"
                 ) from None
     try:
-        return Dataset.from_rows(
-            frames["events"],
-            frames["items"],
-            frames["users"],
-            name=manifest["name"],
-            target=validate(Target, manifest["target"], str(directory)),
-            taggings=frames.get("taggings"),
-            friends=frames.get("friends"),
-        )
+        target = validate(Target, manifest["target"], str(directory))
+        return Dataset.from_tables(frames, manifest["name"], target)
     except KeyError as error:
         raise BundleError(
             f"{directory}: damaged ({error} is missing); import the data again"

@@ -1,8 +1,6 @@
-"""An evaluation as JSON, as files and as rows for a terminal."""
+"""An evaluation as JSON and as rows for a terminal."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -37,28 +35,6 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
             "evaluation": evaluation.config.model_dump(mode="json"),
         },
     }
-
-
-def save(evaluation: Evaluation, directory: Path) -> Path:
-    """Write ``results.json``, ``per_user.parquet`` and ``report.html``.
-
-    Args:
-        evaluation: What to write.
-        directory: Created with its parents; files of these names are replaced.
-
-    Returns:
-        The path of the report.
-    """
-    from crossfade.evaluation.report import to_html  # here: it draws, which is slow to import
-
-    html = to_html(evaluation)
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(to_json(evaluation), indent=2, allow_nan=False, ensure_ascii=False)
-    (directory / "results.json").write_text(text + "\n", encoding="utf-8")
-    evaluation.users.write_parquet(directory / "per_user.parquet")
-    report = directory / "report.html"
-    report.write_text(html, encoding="utf-8")
-    return report
 
 
 def table_rows(

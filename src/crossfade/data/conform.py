@@ -1,0 +1,110 @@
+"""Frames from outside brought into the shape of the event contract, or refused."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from crossfade.data.schema import TIMESTAMP
+from crossfade.data.vocabulary import Vocabulary
+from crossfade.errors import DataError
+
+
+def conform(
+    frame: pl.DataFrame,
+    columns: dict[str, pl.DataType],
+    table: str,
+    required: Sequence[str],
+    others: str | None = None,
+) -> pl.DataFrame:
+    """Known columns in their house types.
+
+    Args:
+        frame: A table from outside.
+        columns: The columns of the event contract and their types.
+        table: Its name, for messages.
+        required: Columns that must be there and full.
+        others: Unknown columns are refused unless they start with this.
+
+    Raises:
+        DataError: If a column is missing or unknown, a value does not fit, or an id is empty.
+    """
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{table}: column {', '.join(missing)} is missing; the columns are {', '.join(frame.columns)}"
+        )
+    unknown = [
+        name
+        for name in frame.columns
+        if name not in columns and (others is None or not name.startswith(others))
+    ]
+    if unknown:
+        raise DataError(
+            f"{table}: unknown column {', '.join(unknown)}; map it to one of {', '.join(columns)}"
+        )
+    numbers = [
+        name
+        for name, kind in columns.items()
+        if kind == TIMESTAMP and name in frame.columns and frame.schema[name].is_numeric()
+    ]
+    # Seconds or milliseconds, since which year? Polars would take any number for microseconds.
+    if numbers:
+        raise DataError(
+            f"{table}: column {', '.join(numbers)} holds numbers; turn them into datetimes first, "
+            "for example with polars.from_epoch"
+        )
+    try:
+        frame = frame.with_columns(
+            _to_utc(frame, name) if kind == TIMESTAMP else pl.col(name).cast(kind)
+            for name, kind in columns.items()
+            if name in frame.columns
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{table}: a value does not fit its column: {reason}") from None
+    empty = [name for name in required if frame[name].null_count() or (frame[name] == "").any()]
+    if empty:
+        raise DataError(
+            f"{table}: {', '.join(empty)} is empty in some rows; fill them in or drop those rows"
+        )
+    return frame
+
+
+def _to_utc(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Naive times are taken as UTC; others are converted."""
+    kind = frame.schema[name]
+    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def conform_catalogue(
+    frame: pl.DataFrame | None, columns: dict[str, pl.DataType], noun: str
+) -> pl.DataFrame:
+    """A table with one row per id; columns the contract does not know are kept.
+
+    Raises:
+        DataError: As `conform`, and if an id occurs twice.
+    """
+    key = f"{noun}_id"
+    if frame is None:
+        return pl.DataFrame(schema={key: pl.String})
+    known = {name: kind for name, kind in columns.items() if name in frame.columns}
+    extra = {name: kind for name, kind in frame.schema.items() if name not in columns}
+    frame = conform(frame, {**known, **extra}, f"{noun}s", (key,))
+    n_twice = frame.height - frame[key].n_unique()
+    if n_twice:
+        first = frame.filter(pl.col(key).is_duplicated())[key][0]
+        raise DataError(
+            f'{noun}s: {n_twice:,} ids occur more than once (first: "{first}"); keep one row per {noun}'
+        )
+    return frame
+
+
+def encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
+    """Columns named ``x_id`` become ``x_row``; ids their vocabulary does not know become null."""
+    rows = [
+        v.encode(frame[column]).alias(column.replace("_id", "_row"))
+        for column, v in vocabularies.items()
+    ]
+    return frame.drop(*vocabularies).select(*rows, pl.all())
