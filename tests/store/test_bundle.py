@@ -52,6 +52,14 @@ def test_a_loaded_bundle_can_be_saved_again(tmp_path: Path) -> None:
     assert copy.header["seed"] == 3
 
 
+def test_the_manifest_lists_what_is_there_now(tmp_path: Path) -> None:
+    save_bundle(CONTENT, tmp_path)
+    loaded = load_bundle(tmp_path)
+    del loaded.arrays["base-b"]
+    save_bundle(loaded, tmp_path)
+    assert load_bundle(tmp_path).arrays.keys() == {"base-a"}
+
+
 def test_an_array_in_any_memory_order_is_saved_as_it_reads(tmp_path: Path) -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     views = {"turned": array.T, "every_other": array[:, ::2], "backwards": array[::-1]}

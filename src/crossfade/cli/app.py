@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="crossfade")
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except CrossfadeError as error:
         return _failed(str(error))
     except OSError as error:

@@ -43,10 +43,9 @@ def recommend(
     moment = None if as_of is None else as_of.replace(tzinfo=UTC)
     model = HybridModel.load(bundle)
     lines = model.recommend(user=user, items=liked, k=k, as_of=moment)
-    if not as_json:
-        unknown = [item for item in liked if item not in model.dataset.item_ids]
-        if unknown:
-            typer.echo(f"note: unknown items ignored: {', '.join(unknown)}", err=True)
+    unknown = [item for item in liked if item not in model.dataset.item_ids]
+    if unknown:
+        typer.echo(f"note: unknown items ignored: {', '.join(unknown)}", err=True)
     asked = {"user": user} if user is not None else {"items": liked}
     _print({**asked, "k": k, "version": model.version}, lines, as_json)
 
@@ -62,7 +61,7 @@ def similar(
 
     model = HybridModel.load(bundle)
     source, lines = model.similar(item, k)
-    if not as_json and not lines:
+    if not lines:
         typer.echo(f"no base knows anything like {item}", err=True)
     _print({"item": item, "k": k, "by": source, "version": model.version}, lines, as_json)
 

@@ -1,0 +1,119 @@
+"""Any failure becomes one message on standard error and an exit code."""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crossfade.cli import app as module
+from crossfade.cli.app import run
+from crossfade.errors import BundleError
+from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.meta.blending import BlendChoice
+from crossfade.testing import checkerboard
+
+CHOICE = BlendChoice("zscore", {"popularity": 1.0}, True, "popularity", 0.0, 0.0)
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def app(*_: object, **__: object) -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (SystemExit(0), 0, ""),
+        (SystemExit(None), 0, ""),
+        (SystemExit(2), 2, ""),
+        (SystemExit("why"), 1, ""),
+        (BundleError("out: damaged; fit again"), 1, "error: out: damaged; fit again\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/report.html"),
+            1,
+            "error: out/report.html: No space left on device; check the path, its permissions and free space\n",
+        ),
+        (
+            OSError("the cable is out"),
+            1,
+            "error: the cable is out; check the path, its permissions and free space\n",
+        ),
+        (KeyboardInterrupt(), 1, "error: interrupted; nothing was published\n"),
+    ],
+)
+def test_what_goes_wrong_is_one_message_and_a_code(
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(module, "app", raising(error))
+    assert run([]) == code
+    assert capsys.readouterr() == ("", message)
+
+
+def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "app", raising(AssertionError("a bug")))
+    with pytest.raises(AssertionError, match="a bug"):
+        run([])
+
+
+def test_fit_refuses_a_place_that_holds_something_else_before_it_reads_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.doc").write_text("mine")
+    assert run(["fit", "no-such-data", "--bundle", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "thesis.doc" in message
+    assert "choose another directory" in message
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    config = HybridConfig(bases={"popularity": {}})
+    HybridModel.fit(checkerboard(), config, choice=CHOICE).save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_ignored_items_are_told_beside_the_document(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "recommend",
+        "--bundle",
+        str(bundle),
+        "--items",
+        "item001, nothing",
+        "-k",
+        "2",
+        "--json",
+    ]
+    assert run(asked) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["items"]) == 2
+    assert err == "note: unknown items ignored: nothing\n"
+
+
+def test_an_item_that_is_like_nothing_is_an_empty_list_and_a_note(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["similar", "--bundle", str(bundle), "--item", "item001", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["items"] == []
+    assert err == "no base knows anything like item001\n"
+
+
+def test_a_damaged_bundle_is_one_message(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = next(bundle.rglob("base-popularity.safetensors"))
+    part.write_bytes(part.read_bytes()[:-1])
+    assert run(["recommend", "--bundle", str(bundle), "--user", "user001"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "base-popularity.safetensors: damaged" in err
+    assert len(err.splitlines()) == 1
