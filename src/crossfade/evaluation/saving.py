@@ -5,6 +5,7 @@ from pathlib import Path
 
 from crossfade.evaluation.output import to_json
 from crossfade.evaluation.result import Evaluation
+from crossfade.files import write_parquet
 
 
 def save(evaluation: Evaluation, directory: Path) -> Path:
@@ -23,7 +24,7 @@ def save(evaluation: Evaluation, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(to_json(evaluation), indent=2, allow_nan=False, ensure_ascii=False)
     (directory / "results.json").write_text(text + "\n", encoding="utf-8")
-    evaluation.users.write_parquet(directory / "per_user.parquet")
+    write_parquet(evaluation.users, directory / "per_user.parquet")
     report = directory / "report.html"
     report.write_text(html, encoding="utf-8")
     return report
