@@ -21,7 +21,7 @@ class FactorConfig(Settings):
 
     factors: int = Field(64, ge=1, description="Length of the vectors.")
     alpha: float = Field(
-        10.0, gt=0, description="Extra confidence in a wanted pair, per unit of evidence."
+        5.0, gt=0, description="Extra confidence in a wanted pair, per unit of evidence."
     )
     counting: Counting = Field(
         "log",
@@ -62,6 +62,16 @@ class FactorRecommender(Recommender[C]):
         # Without a positive event a vector is whatever the start left there; 0 adds nothing.
         self._user[np.diff(evidence.indptr) == 0] = 0
         self._item[self.support == 0] = 0
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Says when the penalty left nothing of the vectors."""
+        if self._item.any() or not self.support.any():
+            return ()
+        return (
+            f"{self.name}: every vector is 0, so all scores are 0: regularisation "
+            "is too strong for this little data; lower it",
+        )
 
     def _score(self, queries: Queries) -> Floats:
         vectors = self.fold_in_users(counted(queries.positives, self.config.counting))
