@@ -25,7 +25,7 @@ from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, 
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
-from crossfade.types import Floats, Rows
+from crossfade.types import Rows
 
 DEFAULT_BASES: dict[str, dict[str, Any]] = {
     "popularity": {"model": "popularity", "half_life_days": 90.0},
@@ -178,10 +178,10 @@ class HybridModel:
         score = self.blend.score_batch(query)
         rows = top_k(score, k)[0]
         rows = rows[rows >= 0]
-        weights = self.blend.weights(query, rows)[0]
+        shares = self.blend.shares(query, rows)
         return [
-            self._line(rank, int(row), float(score[0, row]), weights[rank - 1])
-            for rank, row in enumerate(rows, start=1)
+            self._line(rank, int(row), float(score[0, row]), share)
+            for rank, (row, share) in enumerate(zip(rows, shares, strict=True), start=1)
         ]
 
     def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
@@ -206,9 +206,8 @@ class HybridModel:
             found[~(found > 0)] = np.nan
             rows: Rows = top_k(found[None, :], k)[0]
             if (rows >= 0).any():
-                none: Floats = np.zeros(0, dtype=np.float32)
                 return label, [
-                    self._line(rank, int(r), float(found[r]), none)
+                    self._line(rank, int(r), float(found[r]), {})
                     for rank, r in enumerate(rows[rows >= 0], 1)
                 ]
         return "", []
@@ -267,7 +266,7 @@ class HybridModel:
             raise ConfigError(f"k must be 1 or more, got {k}")
         return min(k, self.dataset.n_items)
 
-    def _line(self, rank: int, row: int, score: float, weights: Floats) -> Recommendation:
+    def _line(self, rank: int, row: int, score: float, weights: dict[str, float]) -> Recommendation:
         items = self.dataset.items
         return Recommendation(
             rank=rank,
@@ -275,7 +274,5 @@ class HybridModel:
             title=items["title"][row] if "title" in items.columns else None,
             creator=items["creator"][row] if "creator" in items.columns else None,
             score=score,
-            weights={
-                label: float(w) for label, w in zip(self.blend.used, weights, strict=False) if w > 0
-            },
+            weights=weights,
         )

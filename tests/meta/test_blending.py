@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -96,7 +97,8 @@ def choose(calibrate: LabelledSignals, monkeypatch: pytest.MonkeyPatch) -> Blend
 
     monkeypatch.setattr(blending, "_signals", signals)
     plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate")
-    return tune_blend(plan, {"first": {}, "second": {}}, BlendConfig(), seed=0)
+    bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
+    return tune_blend(plan, bases, BlendConfig(), seed=0)
 
 
 def test_a_blend_that_loses_on_the_calibrate_block_gives_way_to_the_best_base(
@@ -107,6 +109,7 @@ def test_a_blend_that_loses_on_the_calibrate_block_gives_way_to_the_best_base(
     assert choice.calibrate_blend < choice.calibrate_base == 1.0
     assert not choice.kept
     assert choice.weights == {"first": 1.0, "second": 0.0}
+    assert choice.prior == "second"  # the only one that serves people without a history
 
 
 def test_a_blend_that_holds_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +164,24 @@ def test_blended_scores_by_hand() -> None:
     np.testing.assert_allclose(blend.score_batch(stranger), [[-0.75 + 0.25, 1, -1]], rtol=1e-6)
     # The weights that acted, of the items that were asked for.
     assert blend.used == ["a", "b"]
-    weights = blend.weights(stranger, np.array([2, 0], dtype=np.int32))
-    assert weights.tolist() == [[[0, 1], [0.75, 0.25]]]
+    shares = blend.shares(stranger, np.array([2, 0], dtype=np.int32))
+    assert shares == [{"b": 1.0}, {"a": 0.75, "b": 0.25}]
+
+
+def test_the_prior_answers_whom_no_weighted_base_can() -> None:
+    bases = {"a": Fixed("a", [np.nan] * 3), "famous": Fixed("famous", [1, 2, 3])}
+    stranger = Queries.of_items([], 3)
+    alone = replace(choice(a=1.0, famous=0.0), prior=None)
+    assert np.isnan(Blend(bases, alone, exclude_seen=False).score_batch(stranger)).all()
+    blend = Blend(bases, replace(alone, prior="famous"), exclude_seen=False)
+    assert blend.score_batch(stranger).argmax() == 2
+    assert blend.shares(stranger, np.array([2], dtype=np.int32)) == [{"famous": 1.0}]
+
+
+def test_the_prior_stays_silent_where_a_weighted_base_speaks() -> None:
+    bases = {"a": Fixed("a", [1, np.nan, np.nan]), "famous": Fixed("famous", [1, 2, 3])}
+    blend = Blend(bases, replace(choice(a=1.0, famous=0.0), prior="famous"), exclude_seen=False)
+    assert np.isnan(blend.score_batch(Queries.of_items([], 3))).tolist() == [[False, True, True]]
 
 
 def test_seen_items_get_no_score_and_do_not_touch_the_scale() -> None:

@@ -46,6 +46,8 @@ class BlendChoice:
         best_base: Best single base on the fuse block.
         calibrate_blend: NDCG of the tuned blend on the calibrate block.
         calibrate_base: NDCG of ``best_base`` there.
+        prior: Best base on the fuse block among those that serve people without a history;
+            it answers requests that no weighted base can. None if there is no such base.
     """
 
     scaling: Scaling
@@ -54,6 +56,7 @@ class BlendChoice:
     best_base: str
     calibrate_blend: float
     calibrate_base: float
+    prior: str | None = None
 
 
 class Blend:
@@ -72,17 +75,37 @@ class Blend:
         self.exclude_seen = exclude_seen
         self.used = [label for label in bases if choice.weights[label] > 0]
         self._bases = [bases[label] for label in self.used]
+        self._prior = None if choice.prior is None else bases[choice.prior]
         self._fusion = StaticBlend(np.array([choice.weights[label] for label in self.used]))
 
     def score_batch(self, queries: Queries) -> Floats:
-        """Blended scores, shape ``(n, n_items)``; NaN where no used base can score."""
-        return self._fusion.blend(self._scaled(queries))
+        """Blended scores, shape ``(n, n_items)``; NaN where no used base can score.
 
-    def weights(self, queries: Queries, item_rows: Rows) -> Floats:
-        """Share of each used base in the scores of some items, shape ``(n, L, len(used))``."""
-        score = np.moveaxis(self._scaled(queries)[:, :, item_rows], 0, -1)
-        mask = np.ones(score.shape[:2], dtype=np.bool_)
-        return self._fusion.forward(Signals(score, mask)).weights
+        A request that no used base can answer at all gets the scores of the prior.
+        """
+        score = self._fusion.blend(self._scaled(queries))
+        silent = np.flatnonzero(np.isnan(score).all(axis=1))
+        if self._prior is not None and len(silent):
+            alone = allowed_scores(self._prior, queries.take(silent), self.exclude_seen)
+            score[silent] = scale(alone, self.choice.scaling)
+        return score
+
+    def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
+        """Share of each base in the scores of some items for one request, by label.
+
+        Empty for an item without a score.
+        """
+        scaled = self._scaled(query)
+        score = np.moveaxis(scaled[:, :, item_rows], 0, -1)  # (1, L, S)
+        if np.isnan(scaled).all() and self.choice.prior is not None:
+            return [{self.choice.prior: 1.0} for _ in item_rows]
+        weights = self._fusion.forward(Signals(score, np.ones(score.shape[:2], np.bool_))).weights[
+            0
+        ]
+        return [
+            {label: float(w) for label, w in zip(self.used, line, strict=True) if w > 0}
+            for line in weights
+        ]
 
     def _scaled(self, queries: Queries) -> Floats:
         """Scaled scores of the used bases, shape ``(len(used), n, n_items)``."""
@@ -124,6 +147,8 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
             )
     scaling = max(SCALINGS, key=lambda name: _ndcg(tuned[name], signals[name], config))
     best = int(np.argmax(single))
+    serving = [s for s, base in enumerate(make_all(bases).values()) if base.serves_cold_users]
+    prior = max(serving, key=lambda s: single[s], default=None)
     held_back = _signals(plan.calibrate, bases, (scaling,), config, seed)[scaling]
     blend_ndcg = _ndcg(tuned[scaling], held_back, config)
     base_ndcg = _ndcg(_alone(best, len(labels)), held_back, config)
@@ -136,6 +161,7 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
         best_base=labels[best],
         calibrate_blend=blend_ndcg,
         calibrate_base=base_ndcg,
+        prior=None if prior is None else labels[prior],
     )
 
 
