@@ -41,6 +41,12 @@ def test_only_the_nearest_items_add_to_a_score() -> None:
     )
 
 
+def test_among_equally_near_items_the_first_rows_are_kept() -> None:
+    # One person likes everything: all similarities are 1.
+    near = nearest_items(Csr(np.ones((1, 4), dtype=np.float32)), 2, shrink=0.0)
+    assert near.indices.reshape(4, 2).tolist() == [[1, 2], [0, 2], [0, 1], [0, 1]]
+
+
 def test_idf_trusts_short_histories_more() -> None:
     weights = vote_weights(LOG.interactions(), "idf").toarray()
     # Three items; u likes two of them, v all three, w one.

@@ -45,7 +45,10 @@ class FactorRecommender(Recommender[C]):
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """User and item vectors from evidence ``(n_users, n_items)`` with at least one entry."""
+        """User and item vectors from evidence ``(n_users, n_items)`` with at least one entry.
+
+        Users and items without evidence get a vector of zeros.
+        """
 
     @abstractmethod
     def fold_in_users(self, evidence: Csr) -> Floats:
@@ -59,9 +62,6 @@ class FactorRecommender(Recommender[C]):
             self._user, self._item = (
                 np.zeros((n, self.config.factors), dtype=np.float32) for n in evidence.shape
             )
-        # Without a positive event a vector is whatever the start left there; 0 adds nothing.
-        self._user[np.diff(evidence.indptr) == 0] = 0
-        self._item[self.support == 0] = 0
 
     @property
     def notices(self) -> tuple[str, ...]:
