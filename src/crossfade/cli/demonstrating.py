@@ -1,5 +1,6 @@
 """`crossfade demo`: the main job on the built-in world, from log to lists to report."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,4 +48,4 @@ def demo(
         for line in list_lines(model.recommend(user=user, k=5)):
             typer.echo(line)
     typer.echo(f"\nreport: {out / 'report.html'}")
-    typer.echo(f"again:  crossfade recommend --bundle {out / 'bundle'} --user {user}")
+    typer.echo(f"again:  {sys.argv[0]} recommend --bundle {out / 'bundle'} --user {user}")

@@ -55,7 +55,7 @@ class NMF(FactorRecommender[NMFConfig]):
         item = starting_items(evidence, self.config.factors, rng)
         by_user, by_item = csr_parts(evidence), csr_parts(transposed(evidence))
         history: list[float] = []
-        for round_ in track(range(self.config.max_iterations), "fit nmf"):
+        for round_ in track(range(self.config.max_iterations), "nmf rounds"):
             # Users start from nothing, so one pass would leave them half solved.
             self._solve(by_user, user, item, sweeps=1 if round_ else 3)
             loss = self._solve(by_item, item, user, sweeps=1)
