@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from crossfade import __version__
 from crossfade.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -84,6 +85,7 @@ def publish(
             # Last, so that a header read from an older manifest cannot override them.
             "kind": kind,
             "schema": schema,
+            "crossfade": __version__,
             "version": version,
             "files": {name: _flushed_sha256(parts / name) for name in names},
         }

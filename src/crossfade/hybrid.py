@@ -251,7 +251,7 @@ class HybridModel:
                 dataset,
                 config,
                 bases,
-                BlendChoice(**header["choice"]),
+                BlendChoice(**{**header["choice"], "flags": tuple(header["choice"]["flags"])}),
                 exclude_seen=header["exclude_seen"],
                 seed=header["seed"],
                 version=bundle.version,

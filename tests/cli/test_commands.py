@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from crossfade import __version__
 from crossfade.cli.app import run
-from crossfade.data import load_dataset
+from crossfade.data import Dataset, load_dataset, save_dataset
 from crossfade.hybrid import HybridModel
 
 Captured = pytest.CaptureFixture[str]
@@ -147,6 +148,23 @@ def test_wrong_calls_exit_2_and_failures_exit_1_with_one_message(
     assert said in err
     assert out == ""
     assert "Traceback" not in err
+
+
+def test_fitting_data_without_times_says_how_they_were_cut(
+    quick: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pairs = pl.DataFrame({"user": range(40), "item": [range(10)] * 40}).explode("item")
+    pairs = pairs.filter((pl.col("user") + pl.col("item")) % 3 > 0)
+    log = pairs.select(user_id=pl.col("user").cast(str), item_id=pl.col("item").cast(str))
+    save_dataset(Dataset.build(log), tmp_path / "data")
+    code, out, err = ask(
+        capsys, "fit", tmp_path / "data", "--bundle", tmp_path / "bundle", "--config", quick
+    )
+    assert code == 0, err
+    assert "flag: per-user blocks" in out
+    assert "flag: no times" in out
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert manifest["crossfade"] == __version__
 
 
 def test_unknown_users_and_items_are_named(bundle: Path, capsys: Captured) -> None:

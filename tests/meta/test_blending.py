@@ -96,7 +96,7 @@ def choose(calibrate: LabelledSignals, monkeypatch: pytest.MonkeyPatch) -> Blend
         return dict.fromkeys(("zscore", "reciprocal_rank"), blocks[block])
 
     monkeypatch.setattr(blending, "_signals", signals)
-    plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate")
+    plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate", flags=("as told",))
     bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
     return tune_blend(plan, bases, BlendConfig(), seed=0)
 
@@ -109,6 +109,7 @@ def test_a_blend_that_loses_on_the_calibrate_block_gives_way_to_the_best_base(
     assert choice.calibrate_blend < choice.calibrate_base == 1.0
     assert not choice.kept
     assert choice.weights == {"first": 1.0, "second": 0.0}
+    assert choice.flags == ("as told",)
     assert choice.prior == "second"  # the only one that serves people without a history
 
 

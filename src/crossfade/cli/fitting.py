@@ -58,6 +58,7 @@ def describe(model: "HybridModel") -> list[str]:
         f"NDCG@{model.config.blend.depth} on the calibrate block: blend {choice.calibrate_blend:.4f}, "
         f"best base {choice.best_base} {choice.calibrate_base:.4f}",
     ]
+    lines += [f"flag: {flag}" for flag in choice.flags]
     if not choice.kept:
         lines.append("the blend did not hold there, so the best base serves alone")
     lines += [f"note: {notice}" for base in model.bases.values() for notice in base.notices]

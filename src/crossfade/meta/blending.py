@@ -48,6 +48,7 @@ class BlendChoice:
         calibrate_base: NDCG of ``best_base`` there.
         prior: Best base on the fuse block among those that serve people without a history;
             it answers requests that no weighted base can. None if there is no such base.
+        flags: What the protocol says a reader must know about these numbers.
     """
 
     scaling: Scaling
@@ -57,6 +58,7 @@ class BlendChoice:
     calibrate_blend: float
     calibrate_base: float
     prior: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Blend:
@@ -162,6 +164,7 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
         calibrate_blend=blend_ndcg,
         calibrate_base=base_ndcg,
         prior=None if prior is None else labels[prior],
+        flags=plan.flags,
     )
 
 
