@@ -181,22 +181,35 @@ def quality(model: StaticBlend, given: Signals, relevant: Bools, n_relevant: Dou
     return float(list_ndcg(model.forward(given).score, relevant, n_relevant, 10).mean())
 
 
-@settings(max_examples=50)
-@given(st.integers(0, 10_000), st.integers(1, 4))
-def test_tuning_never_ends_below_the_best_base(seed: int, n_bases: int) -> None:
+def random_problem(seed: int, n_bases: int) -> tuple[Signals, Bools, Doubles]:
+    """Six requests over eight items, some scores and some items missing."""
     rng = np.random.default_rng(seed)
     score = rng.normal(size=(6, 8, n_bases)).round(1).astype(np.float32)
     score[rng.random(score.shape) < 0.2] = NAN
     given_signals = Signals(score, rng.random((6, 8)) < 0.9)
     relevant = (rng.random((6, 8)) < 0.3) & given_signals.mask
     n_relevant = relevant.sum(axis=1) + rng.integers(0, 2, size=6).astype(np.float64)
-    tuned = tune_static(given_signals, relevant, n_relevant)
-    singles = [
-        quality(StaticBlend(unit), given_signals, relevant, n_relevant)
-        for unit in np.eye(n_bases, dtype=np.float32)
-    ]
-    assert quality(tuned, given_signals, relevant, n_relevant) >= max(singles)
+    return given_signals, relevant, n_relevant
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_tuning_never_ends_below_the_best_base(seed: int, n_bases: int) -> None:
+    problem = random_problem(seed, n_bases)
+    tuned = tune_static(*problem)
+    singles = [quality(StaticBlend(unit), *problem) for unit in np.eye(n_bases, dtype=np.float32)]
+    assert quality(tuned, *problem) >= max(singles)
     assert tuned.weights.sum() == pytest.approx(1)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_from_equal_weights_every_base_keeps_a_little(seed: int, n_bases: int) -> None:
+    problem = random_problem(seed, n_bases)
+    tuned = tune_static(*problem, start="equal")
+    equal = StaticBlend(np.full(n_bases, 1 / n_bases, dtype=np.float32))
+    assert quality(tuned, *problem) >= quality(equal, *problem)
+    assert tuned.weights.min() > 0
 
 
 def mixed_signals(*bases: Floats) -> tuple[Signals, Bools, Doubles]:

@@ -121,6 +121,20 @@ def test_a_blend_that_holds_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(choice.weights.values()) == pytest.approx(1)
 
 
+def test_the_scale_is_decided_where_nothing_was_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Weights on z-scores look perfect where they were tuned and fail on the next block.
+    blocks = {
+        "fuse": {"zscore": FUSE, "reciprocal_rank": FUSE},
+        "calibrate": {"zscore": FIRST_IS_WRONG, "reciprocal_rank": FUSE},
+    }
+    monkeypatch.setattr(blending, "_signals", lambda block, *_: blocks[block])
+    plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate", flags=())
+    bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
+    choice = tune_blend(plan, bases, BlendConfig(), seed=0)
+    assert choice.scaling == "reciprocal_rank"
+    assert choice.calibrate_blend == 1.0
+
+
 def test_the_best_base_is_named_by_the_fuse_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # Picking the winner on the calibrate block would be testing on the training set.
     choice = choose(FIRST_IS_WRONG, monkeypatch)

@@ -1,5 +1,7 @@
 """One weight per base, the same for everybody: the blend every learned one must beat."""
 
+from typing import Literal
+
 import numpy as np
 
 from crossfade.arrays import top_k
@@ -57,21 +59,33 @@ class StaticBlend(Fusion):
         return {"weights": self.weights}
 
 
+Start = Literal["best", "equal"]
+"""Where tuning begins: at the best single base, or with the same weight for every base."""
+
+
 def tune_static(
-    signals: Signals, relevant: Bools, n_relevant: Doubles, k: int = 10, n_steps: int = 40
+    signals: Signals,
+    relevant: Bools,
+    n_relevant: Doubles,
+    k: int = 10,
+    *,
+    start: Start = "best",
+    n_steps: int = 40,
 ) -> StaticBlend:
     """Weights that maximise NDCG@k on requests the bases have not seen.
 
-    Greedy ensemble selection with replacement: start at the best single base, then
-    keep adding a share of whichever base helps most, while one helps. A small share comes
-    first; larger ones are tried where it changes no list. The result cannot be below the
-    best base on these requests, and useless bases stay at exactly 0.
+    Greedy ensemble selection with replacement: from the start, keep adding a share of
+    whichever base helps most, while one helps. A small share comes first; larger ones are
+    tried where it changes no list. From the best base, the result cannot be below it on
+    these requests, and useless bases stay at exactly 0; from equal weights, every base
+    keeps a little, which can hold better on other requests.
 
     Args:
         signals: Scaled scores for candidate lists.
         relevant: Which candidates were wanted, shape ``(B, L)``.
         n_relevant: How many items each request wanted in all, candidates or not, shape ``(B,)``.
         k: Depth of the list that is optimised.
+        start: Where to begin.
         n_steps: Most additions; each is one of `SHARES` of the growing total.
 
     Source:
@@ -86,8 +100,9 @@ def tune_static(
         blended = _weighted_mean(score, there, weights / weights.sum())
         return float(list_ndcg(blended, relevant, n_relevant, k).mean())
 
-    single = [quality(unit) for unit in units]
-    weights, best = units[int(np.argmax(single))], max(single)
+    starts = units if start == "best" else units.mean(axis=0, keepdims=True)
+    found = [quality(weights) for weights in starts]
+    weights, best = starts[int(np.argmax(found))], max(found)
     for _ in range(n_steps):
         for share in SHARES:
             step = share * weights.sum()

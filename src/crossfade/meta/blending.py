@@ -1,8 +1,8 @@
-"""Tuning the blend out of time: weights from the fuse block, one check on the calibrate block."""
+"""Tuning the blend out of time: weights from the fuse block, one choice on the calibrate block."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from crossfade.data.splits import Plan, Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Signals
 from crossfade.fusion.scaling import Scaling, scale
-from crossfade.fusion.static import StaticBlend, list_ndcg, tune_static
+from crossfade.fusion.static import Start, StaticBlend, list_ndcg, tune_static
 from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
@@ -133,29 +133,26 @@ def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommende
 
 
 def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> BlendChoice:
-    """Scale and weights that do best on the fuse block, if they hold on the calibrate block.
+    """Weights tuned on the fuse block; which of them serve is decided on the calibrate block.
 
-    In both blocks the bases that are scored saw only earlier events. Where the best
-    single base beats the tuned weights on the calibrate block, it takes over.
+    On each scale weights are tuned from two starts. Of these blends and the best single
+    base, the one with the highest NDCG on the calibrate block is chosen, which none of
+    them was tuned on; the base gives way on a tie. In both blocks the bases that are
+    scored saw only earlier events.
     """
     labels = list(bases)
-    signals = _signals(plan.fuse, bases, SCALINGS, config, seed)
+    signals = _signals(plan.fuse, bases, config, seed)
     single = [_ndcg(_alone(s, len(labels)), signals["zscore"], config) for s in range(len(labels))]
-    tuned: dict[Scaling, StaticBlend] = {}
-    for scaling, labelled in signals.items():
-        with task(f"tune weights on {scaling}"):
-            tuned[scaling] = tune_static(
-                labelled.signals, labelled.relevant, labelled.n_relevant, config.depth
-            )
-    scaling = max(SCALINGS, key=lambda name: _ndcg(tuned[name], signals[name], config))
+    tuned = [(name, blend) for name in SCALINGS for blend in _tuned(name, signals[name], config)]
     best = int(np.argmax(single))
     serving = [s for s, base in enumerate(make_all(bases).values()) if base.serves_cold_users]
     prior = max(serving, key=lambda s: single[s], default=None)
-    held_back = _signals(plan.calibrate, bases, (scaling,), config, seed)[scaling]
-    blend_ndcg = _ndcg(tuned[scaling], held_back, config)
-    base_ndcg = _ndcg(_alone(best, len(labels)), held_back, config)
+    held_back = _signals(plan.calibrate, bases, config, seed)
+    scaling, blend = max(tuned, key=lambda pair: _ndcg(pair[1], held_back[pair[0]], config))
+    blend_ndcg = _ndcg(blend, held_back[scaling], config)
+    base_ndcg = _ndcg(_alone(best, len(labels)), held_back[scaling], config)
     kept = blend_ndcg >= base_ndcg
-    weights = (tuned[scaling] if kept else _alone(best, len(labels))).weights
+    weights = (blend if kept else _alone(best, len(labels))).weights
     return BlendChoice(
         scaling=scaling,
         weights={label: float(weight) for label, weight in zip(labels, weights, strict=True)},
@@ -168,14 +165,29 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
     )
 
 
+def _tuned(name: Scaling, labelled: LabelledSignals, config: BlendConfig) -> list[StaticBlend]:
+    """The blend from each start."""
+    with task(f"tune weights on {name}"):
+        return [
+            tune_static(
+                labelled.signals,
+                labelled.relevant,
+                labelled.n_relevant,
+                config.depth,
+                start=start,
+            )
+            for start in get_args(Start)
+        ]
+
+
 def _signals(
-    trial: Trial, bases: Bases, scalings: tuple[Scaling, ...], config: BlendConfig, seed: int
+    trial: Trial, bases: Bases, config: BlendConfig, seed: int
 ) -> dict[Scaling, LabelledSignals]:
     fitted = fit_bases(bases, trial.train, seed)
     return trial_signals(
         trial,
         list(fitted.values()),
-        scalings,
+        SCALINGS,
         n_candidates=config.n_candidates,
         max_requests=config.max_requests,
         seed=seed,
