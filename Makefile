@@ -29,7 +29,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## every benchmark table under benchmarks/ (about an hour)
+bench: $(STAMP)  ## every benchmark table under benchmarks/ (about a quarter of an hour)
 	$(BIN)/python -m benchmarks
 
 $(STAMP): pyproject.toml constraints.txt

@@ -3,7 +3,7 @@
     python -m benchmarks.bases [--data ../shared/data] [--only amazon-cds] [--config FILE.toml]
 
 Imports each set with its mapping in ``configs/``, runs each protocol that fits it, and
-writes ``benchmarks/bases.md``. Takes about twenty minutes on two cores.
+writes ``benchmarks/bases.md``. Takes about six minutes on two cores.
 """
 
 import argparse
