@@ -1,6 +1,7 @@
 """The contract scripts rely on: commands, JSON documents, exit codes."""
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from crossfade import __version__
 from crossfade.cli.app import run
 from crossfade.data import Dataset, load_dataset, save_dataset
-from crossfade.hybrid import HybridModel
+from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.meta.blending import BlendChoice
 
 Captured = pytest.CaptureFixture[str]
 
@@ -46,6 +48,51 @@ def test_recommend_serves_a_stranger_by_items(bundle: Path, capsys: Captured) ->
     answer = document(capsys, "recommend", "--bundle", bundle, "--items", ",".join(items))
     assert len(answer["items"]) == 10
     assert not set(items) & {item["item_id"] for item in answer["items"]}
+
+
+def test_the_moment_asked_about_is_in_its_own_zone(bundle: Path, capsys: Captured) -> None:
+    data = HybridModel.load(bundle).dataset
+    user, middle = data.user_ids.id(0), data.events.filter(user_row=0)["timestamp"].median()
+    assert isinstance(middle, datetime)
+    moment = middle.astimezone(UTC)
+
+    def items(as_of: str) -> list[str]:
+        asked = ("recommend", "--bundle", bundle, "--user", user, "-k", 300, "--as-of", as_of)
+        return [item["item_id"] for item in document(capsys, *asked)["items"]]
+
+    utc = items(f"{moment:%Y-%m-%dT%H:%M:%S}")
+    assert items(f"{moment:%Y-%m-%dT%H:%M:%SZ}") == utc
+    assert items(moment.astimezone(timezone(timedelta(hours=9))).isoformat()) == utc
+    assert items("2100-01-01") != utc  # a later moment knows more of the history
+
+
+@pytest.mark.parametrize("text", ["1997", "878342400", "yesterday", "0001-01-01T00:00+12:00"])
+def test_a_moment_that_is_no_date_is_a_wrong_call(
+    text: str, bundle: Path, capsys: Captured
+) -> None:
+    asked = ("recommend", "--bundle", bundle, "--user", "u", "--as-of", text)
+    code, out, err = ask(capsys, *asked)
+    assert (code, out) == (2, "")
+    assert "is no time" in " ".join(err.split())
+
+
+def test_a_stranger_has_no_history_to_cut(bundle: Path, capsys: Captured) -> None:
+    asked = ("recommend", "--bundle", bundle, "--items", "i", "--as-of", "2024-01-01")
+    code, _, err = ask(capsys, *asked)
+    assert code == 2
+    assert "--as-of" in err
+
+
+def test_quotes_keep_a_comma_inside_an_item_id(tmp_path: Path, capsys: Captured) -> None:
+    pairs = [(f"u{n}", f"{'a, b' if item == 0 else item}") for n in range(9) for item in range(6)]
+    log = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    config = HybridConfig(bases={"popularity": {}})
+    choice = BlendChoice("zscore", {"popularity": 1.0}, True, "popularity", 0.0, 0.0)
+    HybridModel.fit(Dataset.build(log), config, choice=choice).save(tmp_path / "bundle")
+    asked = ("recommend", "--bundle", tmp_path / "bundle", "--items")
+    assert document(capsys, *asked, '"a, b", 1')["items"][0]["rank"] == 1
+    _, _, err = ask(capsys, *asked, "a, b, 1")
+    assert err == "note: unknown items ignored: a, b\n"
 
 
 def test_similar_names_the_base_that_knows(bundle: Path, capsys: Captured) -> None:

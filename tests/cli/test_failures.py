@@ -42,6 +42,7 @@ def raising(error: BaseException) -> Callable[..., None]:
             1,
             "error: the cable is out; check the path, its permissions and free space\n",
         ),
+        (SystemExit(130), 1, "error: interrupted; nothing was published\n"),
         (KeyboardInterrupt(), 1, "error: interrupted; nothing was published\n"),
     ],
 )
@@ -117,3 +118,62 @@ def test_a_damaged_bundle_is_one_message(bundle: Path, capsys: pytest.CaptureFix
     assert err.startswith("error: ")
     assert "base-popularity.safetensors: damaged" in err
     assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_in_a_command_is_a_failure_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossfade.data.importing.summarise", stopped)
+    assert run(["check", str(tmp_path)]) == 1
+    assert capsys.readouterr() == ("", "error: interrupted; nothing was published\n")
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    as_json: list[str],
+    world_directory: Path,
+    quick: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("crossfade.meta.experiment.run_experiment", raising(AssertionError()))
+    (tmp_path / "out").write_text("mine")
+    asked = ["evaluate", str(world_directory), "--config", str(quick)]
+    assert run([*asked, "--out", str(tmp_path / "out"), *as_json]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {tmp_path / 'out'}: File exists")
+
+
+@pytest.mark.parametrize("stem", ["ease", "blend", "theirs"])
+def test_two_models_of_one_name_are_refused_before_the_work(
+    stem: str, quick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"{stem}.parquet"
+    asked = ["evaluate", "no-such-data", "--config", str(quick), "--scores", str(file)]
+    assert run([*asked, "--scores", str(file)]) == 1
+    message = capsys.readouterr().err
+    assert message == (
+        f"error: --scores {file}: another model is called {stem} already; rename the file\n"
+    )
+
+
+def test_no_base_may_be_called_as_the_blend_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "s.toml"
+    settings.write_text('[bases.blend]\nmodel = "popularity"\n')
+    assert run(["evaluate", "no-such-data", "--config", str(settings)]) == 1
+    assert "bases.blend" in capsys.readouterr().err
+
+
+def test_doctor_says_that_a_file_is_no_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(["doctor", str(tmp_path / "file")]) == 1
+    assert "is a file; name a directory" in capsys.readouterr().err

@@ -12,6 +12,9 @@ from crossfade import __version__
 from crossfade.cli import checking, demonstrating, evaluating, fitting, importing, recommending
 from crossfade.errors import CrossfadeError
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C; by our contract it is a failure like any other."""
+
 app = typer.Typer(
     name="crossfade",
     help="Blend recommenders: from a listening log to honest recommendations.",
@@ -55,6 +58,8 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="crossfade")
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            return _failed("interrupted; nothing was published")
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except CrossfadeError as error:
         return _failed(str(error))

@@ -39,7 +39,9 @@ def doctor(
     facts["free disk"] = f"{free_gb:,.1f} GB at {path.resolve()}"
     if free_gb < MIN_FREE_GB:
         problems.append(f"only {free_gb:.1f} GB free at {path}; make room or choose another place")
-    if not os.access(path, os.W_OK):
+    if not path.is_dir():
+        problems.append(f"{path} is a file; name a directory")
+    elif not os.access(path, os.W_OK):
         problems.append(f"{path} cannot be written; choose another place")
     if not problems:
         facts["self-test"] = _self_test()

@@ -1,12 +1,18 @@
 """`crossfade evaluate`: a protocol's numbers as a table, JSON and a report."""
 
+import errno
 import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from crossfade.cli.fitting import ConfigOption, DatasetArgument, JsonOption, SeedOption, read_config
+from crossfade.errors import ConfigError
 
 if TYPE_CHECKING:
     from crossfade.evaluation import Evaluation
@@ -49,11 +55,14 @@ def evaluate(
         choices = ", ".join(get_args(ProtocolName))
         raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
     settings = read_config(config)
+    _check_names(list(settings.bases), scores or [])
     rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
     with reporting_to(reporter()):
         data = load_dataset(dataset)
         if settings.target is not None:
             data = data.with_target(settings.target)
+        if out is not None:
+            _make_writable(out)  # now, not after an hour of fitting
         experiment = run_experiment(
             data,
             settings.bases,
@@ -75,11 +84,36 @@ def evaluate(
         typer.echo(f"report: {out / 'report.html'}")
 
 
+def _check_names(labels: list[str], scores: Sequence[Path]) -> None:
+    """Every model of a table has a name of its own.
+
+    Raises:
+        ConfigError: If a label or a file of scores has a name that is taken.
+    """
+    if "blend" in labels:
+        raise ConfigError("bases.blend: the blend itself is called so; choose another label")
+    taken = {*labels, "blend"}
+    for path in scores:
+        if path.stem in taken:
+            raise ConfigError(
+                f"--scores {path}: another model is called {path.stem} already; rename the file"
+            )
+        taken.add(path.stem)
+
+
+def _make_writable(directory: Path) -> None:
+    """Create the place of the report.
+
+    Raises:
+        OSError: If it cannot be, or nothing can be written there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+
+
 def print_evaluation(evaluation: "Evaluation") -> None:
     """What was asked, the table, and the slices the best model loses."""
-    from rich.console import Console
-    from rich.table import Table
-
     from crossfade.evaluation import table_rows
 
     about = evaluation.about
@@ -89,13 +123,32 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     )
     for flag in about.flags:
         typer.echo(f"flag: {flag}")
-    header, *rows = table_rows(evaluation)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, name in enumerate(header):
-        table.add_column(name, justify="left" if column == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if Console().is_terminal else 200).print(table)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table_lines(table_rows(evaluation), width):
+        typer.echo(line)
+
+
+def table_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """A table as aligned text; what does not fit beside the first two columns goes below.
+
+    No cell is ever cut: half an interval, or a mean without its n, would be a wrong number.
+    """
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    groups: list[list[int]] = [[0, 1]]
+    for column in range(2, len(widths)):
+        wider = [*groups[-1], column]
+        fits = width is None or sum(widths[c] + 2 for c in wider) - 2 <= width
+        if fits or len(groups[-1]) == 2:
+            groups[-1] = wider
+        else:
+            groups.append([0, 1, column])
+    lines = []
+    for place, group in enumerate(groups):
+        lines += [""] if place else []
+        for row in rows:
+            cells = [row[c].rjust(widths[c]) for c in group[1:]]
+            lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
+    return lines
 
 
 def blend_lines(experiment: "Experiment") -> list[str]:

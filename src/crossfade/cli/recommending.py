@@ -1,5 +1,6 @@
 """`crossfade recommend` and `crossfade similar`: lists from a bundle."""
 
+import csv
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,12 +24,19 @@ def recommend(
     bundle: BundleOption,
     user: Annotated[str | None, typer.Option("--user", help="Somebody in the log.")] = None,
     items: Annotated[
-        str | None, typer.Option("--items", help="Instead: item ids a stranger likes, with commas.")
+        str | None,
+        typer.Option(
+            "--items",
+            help="Instead: item ids a stranger likes, with commas; '\"a,b\",c' where an id has one.",
+        ),
     ] = None,
     k: CountOption = 10,
     as_of: Annotated[
-        datetime | None,
-        typer.Option("--as-of", help="Look at the history before this time (UTC) only."),
+        str | None,
+        typer.Option(
+            "--as-of",
+            help="Look at the user's history before this time only: ISO 8601, UTC unless it has a zone.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,10 +45,12 @@ def recommend(
 
     if (user is None) == (items is None):
         raise typer.BadParameter("give either --user ID or --items ID,ID,…")
-    liked = [item.strip() for item in (items or "").split(",") if item.strip()]
+    if as_of is not None and items is not None:
+        raise typer.BadParameter("--as-of cuts a user's history; --items is all of a stranger's")
+    liked = _split(items or "")
     if items is not None and not liked:
         raise typer.BadParameter("--items is empty; give at least one item id")
-    moment = None if as_of is None else as_of.replace(tzinfo=UTC)
+    moment = None if as_of is None else _moment(as_of)
     model = HybridModel.load(bundle)
     lines = model.recommend(user=user, items=liked, k=k, as_of=moment)
     unknown = [item for item in liked if item not in model.dataset.item_ids]
@@ -64,6 +74,24 @@ def similar(
     if not lines:
         typer.echo(f"no base knows anything like {item}", err=True)
     _print({"item": item, "k": k, "by": source, "version": model.version}, lines, as_json)
+
+
+def _split(ids: str) -> list[str]:
+    """Ids between commas; quotes keep a comma inside an id."""
+    (fields,) = csv.reader([" ".join(ids.split())], skipinitialspace=True)
+    return [field.strip() for field in fields if field.strip()]
+
+
+def _moment(text: str) -> datetime:
+    """A time as written. Not typer's own reading, which takes ``1997`` for seconds since 1970."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text} is no time; write it like 2024-05-01 or 2024-05-01T18:30:00+02:00",
+            param_hint="--as-of",
+        ) from None
 
 
 def _print(asked: dict[str, Any], lines: list["Recommendation"], as_json: bool) -> None:

@@ -241,8 +241,11 @@ def _families(evaluation: Evaluation, ranking: Sequence[str]) -> list[dict[str, 
 
 
 def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.4f}"
+    if math.isnan(value):
+        return "–"
+    # What rounds to nothing has no sign to speak of.
+    return f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
 def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"[{low:+.4f}, {high:+.4f}]"
+    return "" if math.isnan(low) else f"[{_signed(low)}, {_signed(high)}]"

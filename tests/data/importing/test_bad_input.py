@@ -52,6 +52,15 @@ def test_a_missing_column_says_which_columns_there_are(import_log: Any, tmp_path
     assert "--map events.user_id=COLUMN" in problem.mend
 
 
+def test_a_mapped_column_that_is_not_there_names_our_side_of_the_mapping(
+    import_log: Any, tmp_path: Path
+) -> None:
+    error = fails(import_log, tmp_path, HEAD + GOOD, "events.value=stars")
+    (problem,) = error.problems
+    assert problem.found.startswith("no column stars;")
+    assert "--map events.value=COLUMN" in problem.mend
+
+
 def test_the_wrong_delimiter_is_recognised(import_log: Any, tmp_path: Path) -> None:
     (problem,) = fails(import_log, tmp_path, "user_id;item_id\nann;a\n").problems
     assert problem.check == "wrong_delimiter"

@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crossfade.config import validate
 from crossfade.data import load_dataset
 from crossfade.data.importing import ImportMapping, delimited, import_table, mapping_from_flags
-from crossfade.errors import ConfigError
+from crossfade.errors import ConfigError, DataError
 
 ROWS = [("ann", "a", "2020-01-02", "4"), ("bob", "b", "2020-01-01", "")]
 FIELDS = ("user_id", "item_id", "timestamp", "value")
@@ -316,3 +316,47 @@ def test_the_plain_path_is_taken_for_plain_files(
     assert report.n_kept == 3
     assert data.user_ids.ids.to_list() == ["ann", 'b "o" b', "cid"]
     assert data.item_ids.ids.to_list() == ["a", "b, c", "c"]
+
+
+ODD_COLUMNS = {
+    "bytes that are no text": pl.Series([b"\xff", b"\xfe"]),
+    "structs": pl.Series([{"a": 1}, {"a": 2}]),
+    "arrays": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)),
+    "durations": pl.Series([timedelta(1), timedelta(2)]),
+    "lists of structs": pl.Series([[{"a": 1}], [{"a": 2}]]),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_COLUMNS)
+@pytest.mark.parametrize(
+    "column", ["user_id", "timestamp", "event", "value", "played_ms", "skipped", "session_id"]
+)
+def test_a_parquet_column_of_a_type_that_means_nothing_is_one_message(
+    kind: str, column: str, tmp_path: Path, now: datetime
+) -> None:
+    log = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["a", "b"]})
+    log.with_columns(ODD_COLUMNS[kind].alias(column)).write_parquet(tmp_path / "log.parquet")
+    mapping = mapping_from_flags(str(tmp_path / "log.parquet"))
+    with pytest.raises(DataError) as caught:
+        import_table(mapping, tmp_path / "data", now=now)
+    expected = "wrong_encoding" if kind.startswith("bytes") else "mixed_types"
+    problem = next(p for p in caught.value.problems if p.check == expected)
+    assert problem.n_rows == 2
+    assert f"row 1, column {column}" in problem.where
+
+
+def test_categories_and_bytes_of_a_parquet_file_are_text(tmp_path: Path, now: datetime) -> None:
+    pl.DataFrame(
+        {
+            "user_id": pl.Series([b"ann", "zo\N{LATIN SMALL LETTER E WITH DIAERESIS}".encode()]),
+            "item_id": pl.Series(["a", "b"], dtype=pl.Categorical),
+            "timestamp": pl.Series(["2020-01-01", "2020-01-02"], dtype=pl.Categorical),
+            "value": pl.Series(["4", "5"], dtype=pl.Enum(["4", "5"])),
+        }
+    ).write_parquet(tmp_path / "log.parquet")
+    import_table(mapping_from_flags(str(tmp_path / "log.parquet")), tmp_path / "data", now=now)
+    data = load_dataset(tmp_path / "data")
+    assert data.user_ids.ids.to_list() == ["ann", "zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"]
+    assert data.item_ids.ids.to_list() == ["a", "b"]
+    assert data.events["value"].to_list() == [4.0, 5.0]
+    assert data.events["timestamp"].dt.day().to_list() == [1, 2]

@@ -18,6 +18,43 @@ NO_LABELS = ("", "(no genres listed)", "unknown")
 Sources = Sequence[pl.Series]
 
 
+def readable(values: pl.Series, label: str, *, lists: bool) -> tuple[pl.Series, list[Fault]]:
+    """A column of a typed file (Parquet, JSON) in a type the functions below can read.
+
+    Categories and bytes become text. Nested and other types come out null, at fault.
+
+    Args:
+        values: The source column.
+        label: Its name.
+        lists: Whether lists mean something here, as they do for labels.
+    """
+    kind = values.dtype
+    if isinstance(kind, pl.Categorical | pl.Enum):
+        return values.cast(pl.String), []
+    if kind == pl.Binary:
+        return _decoded(values, label)
+    simple = isinstance(kind, pl.List) and not isinstance(kind.inner, pl.Struct | pl.Array)
+    odd = kind.is_nested() and not (lists and simple)
+    if not odd and not isinstance(kind, pl.Duration | pl.Object):
+        return values, []
+    mend = f"write plain text, numbers or times instead of {kind}"
+    nothing = pl.repeat(None, len(values), dtype=pl.String, eager=True)
+    found = pl.Series([None if v is None else str(v) for v in values.to_list()], dtype=pl.String)
+    return nothing, [Fault("mixed_types", label, values.is_not_null(), found, mend)]
+
+
+def _decoded(values: pl.Series, label: str) -> tuple[pl.Series, list[Fault]]:
+    texts: list[str | None] = []
+    for value in values:
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+    text = pl.Series(texts, dtype=pl.String)
+    bad = values.is_not_null() & text.is_null()
+    return text, [Fault("wrong_encoding", label, bad, values, "write text as UTF-8")]
+
+
 def plain_text(values: pl.Series) -> pl.Series:
     """Values as text without outer blanks; empty text is null."""
     if isinstance(values.dtype, pl.List):

@@ -16,6 +16,8 @@ from crossfade.data.importing.columns import (
     as_number,
     as_text,
     as_whole_number,
+    plain_text,
+    readable,
 )
 from crossfade.data.importing.findings import Fault, Findings
 from crossfade.data.importing.mapping import Column
@@ -115,15 +117,17 @@ class Converter:
             for name in dict.fromkeys(wanted)
             if name not in names and name not in self.optional
         ]
-        absent += [
-            name for name in self.table.required if name not in chosen and name not in absent
-        ]
+        unmapped = [name for name in self.table.required if name not in chosen]
+        absent += [name for name in unmapped if name not in absent]
         if absent:
+            ours = unmapped or [
+                name for name, column in chosen.items() if absent[0] in column.sources
+            ]
             self.findings.file(
                 "missing_column",
                 file,
                 f"no column {', '.join(absent)}; the columns are {', '.join(own_names)}",
-                f"map it with --map {self.table.name}.{absent[0]}=COLUMN or in the mapping file",
+                f"map it with --map {self.table.name}.{(ours or absent)[0]}=COLUMN or in the mapping file",
             )
             return []
         self._chosen = {
@@ -140,7 +144,8 @@ class Converter:
         the findings.
         """
         for name in self.require:
-            lacking = batch.frame[name].cast(pl.String).fill_null("").str.strip_chars() == ""
+            values, _ = readable(batch.frame[name], name, lists=True)
+            lacking = plain_text(values).is_null()
             batch = self.findings.put_aside(batch, f"no {name}", lacking)
         out: dict[str, pl.Series] = {}
         faults: list[Fault] = []
@@ -166,15 +171,20 @@ class Converter:
             same = pl.repeat(column.constant, len(batch), dtype=pl.String, eager=True)
             sources = [*sources, same]
         kind = self.table.kinds.get(name)
-        if name in self.table.required:
-            return as_id(sources, label)
-        if kind is None:
+        if kind is None and name not in self.table.required:
             return as_is(sources)
-        if name == "event":
-            return as_text(sources, lower=True), []
-        if kind == TIMESTAMP:
-            return self._time(name, column, batch, sources[0], label)
-        return _typed(kind, sources, label, column, self.table)
+        lists = kind is None or kind == pl.String or isinstance(kind, pl.List)
+        read = [readable(values, label, lists=lists) for values in sources]
+        sources, unreadable = [values for values, _ in read], [f for _, some in read for f in some]
+        if name in self.table.required:
+            series, faults = as_id(sources, label)
+        elif kind is not None and kind == TIMESTAMP:
+            series, faults = self._time(name, column, batch, sources[0], label)
+        elif name == "event":
+            series, faults = as_text(sources, lower=True), []
+        else:
+            series, faults = _typed(kind or pl.String(), sources, label, column, self.table)
+        return series, [*unreadable, *faults]
 
     def _time(
         self, name: str, column: Column, batch: Batch, values: pl.Series, label: str
@@ -192,8 +202,9 @@ class Converter:
             mend = "fill in the time or leave the row out"
             faults.append(Fault("empty_timestamp", label, empty, values, mend))
         if column.plus is not None:
-            offset, wrong = as_number([batch.frame[column.plus]], column.plus, nan_is_missing=True)
-            faults += wrong
+            added, odd = readable(batch.frame[column.plus], column.plus, lists=False)
+            offset, wrong = as_number([added], column.plus, nan_is_missing=True)
+            faults += [*odd, *wrong]
             shift = (offset.cast(pl.Float64).fill_null(0.0) * column.plus_seconds * 1e6).round(0)
             times = (times.to_physical() + shift.cast(pl.Int64)).cast(TIMESTAMP)
         return times, faults
