@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +238,7 @@ def test_a_manifest_cut_anywhere_is_damaged(tmp_path: Path) -> None:
         (b"\xff\xfe", "damaged"),
         (b"[1, 2]", "expected a bundle, found something else"),
         (b"{}", "expected a bundle, found something else"),
-        (b'{"kind": "dataset", "schema": 1}', "expected a bundle, found dataset"),
+        (b'{"kind": "dataset", "schema": 1}', "expected a bundle, found a data set"),
         (b'{"kind": "bundle"}', "schema None"),
         (b'{"kind": "bundle", "schema": "one"}', "schema one"),
         (b'{"kind": "bundle", "schema": 1}', "no list of files"),
@@ -260,6 +262,36 @@ def test_a_newer_schema_asks_for_a_newer_crossfade(tmp_path: Path) -> None:
 def test_nothing_there_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no bundle here \(manifest\.json is missing\)"):
         read(tmp_path / "nowhere")
+
+
+def test_a_file_is_nothing_to_read_from(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text("mine")
+    with pytest.raises(BundleError, match=r"q\.toml: is a file; give the directory of a bundle"):
+        read(tmp_path / "q.toml")
+
+
+# -- several at once -------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="directories have no locks there")
+def test_a_second_writer_waits_and_neither_loses_its_parts(tmp_path: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(parts: Path) -> None:
+        began.set()
+        assert go_on.wait(10)
+        write_text("slow")(parts)
+
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(publish, tmp_path, "bundle", 1, {}, slowly)
+        assert began.wait(10)
+        quick = pool.submit(save, tmp_path, "quick")
+        with pytest.raises(TimeoutError):
+            quick.result(timeout=0.2)
+        go_on.set()
+        assert slow.result(10) != quick.result(10)
+    assert read(tmp_path) == "quick"
+    assert own_entries(tmp_path) == [MANIFEST, f"parts-{quick.result()}"]
 
 
 # -- other people's files --------------------------------------------------------------

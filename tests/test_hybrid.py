@@ -336,5 +336,5 @@ def test_a_bundle_of_unknown_settings_names_them(model: HybridModel, tmp_path: P
 
 def test_a_data_set_is_never_overwritten_by_a_bundle(model: HybridModel, tmp_path: Path) -> None:
     save_dataset(DATA, tmp_path)
-    with pytest.raises(BundleError, match="holds a dataset, not a bundle"):
+    with pytest.raises(BundleError, match="holds a data set, not a bundle"):
         model.save(tmp_path)

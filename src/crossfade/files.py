@@ -11,9 +11,10 @@ import json
 import os
 import re
 import shutil
+import sys
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +74,37 @@ def publish(
     """
     refuse_foreign(directory, kind)
     version = uuid.uuid4().hex[:16]
+    # Ours last, so that a header read from an older manifest cannot override them.
+    facts = {
+        **header,
+        "kind": kind,
+        "schema": schema,
+        "crossfade": __version__,
+        "version": version,
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _alone_in(directory):
+            _write_and_switch(directory, version, facts, write)
+    except OSError as error:
+        raise BundleError(
+            f"{directory}: could not save the {_noun(kind)} ({error.strerror or error}); "
+            "free space or choose another place; what was there before is unchanged"
+        ) from error
+    return version
+
+
+def _write_and_switch(
+    directory: Path, version: str, facts: dict[str, Any], write: Callable[[Path], None]
+) -> None:
     parts = directory / f"parts-{version}"
     try:
-        parts.mkdir(parents=True)
+        parts.mkdir()
         write(parts)
         names = sorted(
             file.relative_to(parts).as_posix() for file in parts.rglob("*") if file.is_file()
         )
-        manifest = {
-            **header,
-            # Last, so that a header read from an older manifest cannot override them.
-            "kind": kind,
-            "schema": schema,
-            "crossfade": __version__,
-            "version": version,
-            "files": {name: _flushed_sha256(parts / name) for name in names},
-        }
+        manifest = {**facts, "files": {name: _flushed_sha256(parts / name) for name in names}}
         pending = directory / f".{MANIFEST}-{version}"
         with pending.open("w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=2, allow_nan=False)
@@ -96,19 +112,30 @@ def publish(
             file.flush()
             os.fsync(file.fileno())
         pending.replace(directory / MANIFEST)
-    except OSError as error:
-        _discard(directory, version)
-        raise BundleError(
-            f"{directory}: could not save the {kind} ({error.strerror or error}); "
-            "free space or choose another place; what was there before is unchanged"
-        ) from error
     except BaseException:
         _discard(directory, version)
         raise
     for entry in directory.iterdir():
         if _OWN_NAME.fullmatch(entry.name) and entry.name != parts.name:
             _remove(entry)
-    return version
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """One writer at a time: each takes away the parts of all others, which it holds to be left over."""
+    if sys.platform == "win32":  # which has no lock on directories
+        yield
+        return
+    import fcntl
+
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        # Some network disks know no locks; there, saving twice at once may fail, but never damages.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def open_published(directory: Path, kind: str, schema: int) -> tuple[dict[str, Any], Path]:
@@ -117,38 +144,39 @@ def open_published(directory: Path, kind: str, schema: int) -> tuple[dict[str, A
     Raises:
         BundleError: If it is missing, damaged, of another kind or of a newer schema.
     """
-    path = directory / MANIFEST
+    path, noun = directory / MANIFEST, _noun(kind)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(
-            f"{directory}: no {kind} here ({MANIFEST} is missing); check the path"
+            f"{directory}: no {noun} here ({MANIFEST} is missing); check the path"
         ) from None
+    except NotADirectoryError:
+        raise BundleError(f"{directory}: is a file; give the directory of a {noun}") from None
     except (OSError, ValueError) as error:
         raise BundleError(
-            f"{path}: damaged ({error}); restore it or save the {kind} again"
+            f"{path}: damaged ({error}); restore it or save the {noun} again"
         ) from None
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
         found = manifest.get("kind") if isinstance(manifest, dict) else None
-        raise BundleError(
-            f"{directory}: expected a {kind}, found {found or 'something else'}; check the path"
-        )
+        other = f"a {_noun(found)}" if found else "something else"
+        raise BundleError(f"{directory}: expected a {noun}, found {other}; check the path")
     if not isinstance(manifest.get("schema"), int) or manifest["schema"] > schema:
         raise BundleError(
-            f"{directory}: this {kind} has schema {manifest.get('schema')}, this crossfade reads up to {schema}; "
+            f"{directory}: this {noun} has schema {manifest.get('schema')}, this crossfade reads up to {schema}; "
             "upgrade crossfade or save it again with this version"
         )
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("version"), str):
         raise BundleError(
-            f"{path}: damaged (no list of files); restore it or save the {kind} again"
+            f"{path}: damaged (no list of files); restore it or save the {noun} again"
         )
     parts = directory / f"parts-{manifest['version']}"
     for name, digest in manifest["files"].items():
         if not (parts / name).is_file():
-            raise BundleError(f"{parts / name}: missing; restore it or save the {kind} again")
+            raise BundleError(f"{parts / name}: missing; restore it or save the {noun} again")
         if sha256(parts / name) != digest:
             raise BundleError(
-                f"{parts / name}: damaged (checksum differs); restore it or save the {kind} again"
+                f"{parts / name}: damaged (checksum differs); restore it or save the {noun} again"
             )
     return manifest, parts
 
@@ -161,10 +189,11 @@ def refuse_foreign(directory: Path, kind: str) -> None:
     Raises:
         BundleError: If the directory is a file or holds anything but a ``kind``.
     """
+    noun = _noun(kind)
     if not directory.exists():
         return
     if not directory.is_dir():
-        raise BundleError(f"{directory}: is a file; give a directory for the {kind}")
+        raise BundleError(f"{directory}: is a file; give a directory for the {noun}")
     if (directory / MANIFEST).exists():
         try:
             manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
@@ -175,7 +204,7 @@ def refuse_foreign(directory: Path, kind: str) -> None:
             return
         if found is not None or manifest is not None:
             raise BundleError(
-                f"{directory}: holds {f'a {found}' if found else 'something else'}, not a {kind}; "
+                f"{directory}: holds {f'a {_noun(found)}' if found else 'something else'}, not a {noun}; "
                 "choose another directory"
             )
     names = [entry.name for entry in directory.iterdir()]
@@ -185,8 +214,13 @@ def refuse_foreign(directory: Path, kind: str) -> None:
     foreign = sorted(set(names) - ours)
     if foreign:
         raise BundleError(
-            f"{directory}: is not empty and holds no {kind} (found {foreign[0]}); choose another directory"
+            f"{directory}: is not empty and holds no {noun} (found {foreign[0]}); choose another directory"
         )
+
+
+def _noun(kind: object) -> str:
+    """A kind as messages call it."""
+    return "data set" if kind == "dataset" else str(kind)
 
 
 def _flushed_sha256(path: Path) -> str:

@@ -182,7 +182,7 @@ def test_evaluate_writes_a_report_that_needs_nothing_else(
         (["no-such-command"], 2, "no-such-command"),
         (["fit", "D", "--bundle", "B", "--seed", "-1"], 2, "--seed"),
         (["recommend", "--bundle", "nowhere", "--user", "u"], 1, "nowhere: no bundle here"),
-        (["evaluate", "nowhere"], 1, "nowhere: no dataset here"),
+        (["evaluate", "nowhere"], 1, "nowhere: no data set here"),
         (["check", "nowhere"], 1, "nowhere"),
         (["evaluate", "D", "--protocol", "random"], 2, "--protocol"),
     ],

@@ -101,7 +101,7 @@ def test_a_real_write_limit_leaves_the_old_data_set(timed: Dataset, tmp_path: Pa
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
-    assert "could not save the dataset" in run.stdout
+    assert "could not save the data set" in run.stdout
     assert "free space or choose another place" in run.stdout
     assert len(run.stdout.splitlines()) == 1
     assert_same(load_dataset(tmp_path), timed)

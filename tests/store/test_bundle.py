@@ -154,9 +154,9 @@ def test_a_part_with_a_right_checksum_and_wrong_content_is_damaged(
 
 def test_a_data_set_is_no_bundle(tmp_path: Path) -> None:
     save_dataset(tiny_catalogue(), tmp_path)
-    with pytest.raises(BundleError, match="expected a bundle, found dataset; check the path"):
+    with pytest.raises(BundleError, match="expected a bundle, found a data set; check the path"):
         load_bundle(tmp_path)
-    with pytest.raises(BundleError, match="holds a dataset, not a bundle; choose another"):
+    with pytest.raises(BundleError, match="holds a data set, not a bundle; choose another"):
         save_bundle(CONTENT, tmp_path)
 
 

@@ -199,7 +199,7 @@ def test_all_rows_bad_is_no_data_set(import_log: Any, tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_never_overwritten(import_log: Any, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "letter.txt").write_text("dear")
-    with pytest.raises(BundleError, match="holds no dataset"):
+    with pytest.raises(BundleError, match="holds no data set"):
         import_log(HEAD + GOOD)
 
 
