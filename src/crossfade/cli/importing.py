@@ -123,6 +123,8 @@ def _import_table(
     log = events if events is not None else source
     if log is None or (events is None and log.is_dir()):
         raise typer.BadParameter("--format table needs --events FILE or --mapping FILE.toml")
+    if events is not None and source is not None and not source.is_dir():
+        raise typer.BadParameter(f"beside --events, SOURCE is a folder, and {source} is none")
     said = mapping_from_flags(
         str(log),
         None if items is None else str(items),
@@ -130,7 +132,8 @@ def _import_table(
         maps,
         name=to.name,
     )
-    return import_table(said, to, now=now, on_error=on_error.value)
+    root = source if events is not None else None
+    return import_table(said, to, now=now, root=root, on_error=on_error.value)
 
 
 def report_lines(report: "ImportReport") -> list[str]:

@@ -41,6 +41,16 @@ def test_import_then_check(log: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "50 %" in capsys.readouterr().out
 
 
+def test_beside_a_log_the_source_is_where_relative_paths_start(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["import", "--events", "log.csv", "--to", str(tmp_path / "data")]
+    call += ["--map", "events.user_id=who"]
+    assert run([*call, str(tmp_path)]) == 0
+    assert run([*call, str(log)]) == 2
+    assert "SOURCE is a folder" in " ".join(capsys.readouterr().err.split())
+
+
 def test_import_json_is_one_document(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

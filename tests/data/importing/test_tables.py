@@ -288,6 +288,40 @@ def test_a_rating_set_with_unrated_rows_says_that_they_count(import_log: Any) ->
     assert (warning.check, warning.n_rows) == ("no_rating", 1)
 
 
+def test_plays_of_unknown_length_are_counted_where_the_target_asks_for_one(import_log: Any) -> None:
+    report, _ = import_log("user_id,item_id\nann,a\nann,b\n", "target.min_played_ms=30000")
+    (warning,) = report.warnings
+    assert (warning.check, warning.n_rows) == ("no_played_ms", 2)
+    assert warning.mend.endswith("asks for 30000 ms or more")
+
+
+def test_a_column_that_nobody_would_read_is_refused(import_log: Any) -> None:
+    log = "user_id,item_id,when,s\nann,a,2020-01-01,1\n"
+    with pytest.raises(ConfigError) as caught:
+        import_log(log, "events.timestmp=when", "events.skiped=s", "events.context_s=s")
+    message = str(caught.value)
+    assert "events.timestmp is no column of ours; choose from user_id, item_id, time" in message
+    assert "events.skiped is no column" in message
+    assert "context_s" not in message
+
+
+def test_a_column_mapped_twice_is_refused(import_log: Any) -> None:
+    with pytest.raises(ConfigError, match=r'"events.value=b" comes after events.value=a; give it'):
+        import_log("user_id,item_id\n", "events.value=a", "events.value=b")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet"])
+def test_a_folder_is_no_file_of_any_kind(kind: str, tmp_path: Path, now: datetime) -> None:
+    (tmp_path / f"log.{kind}").mkdir()
+    mapping = mapping_from_flags(str(tmp_path / f"log.{kind}"))
+    with pytest.raises(DataError, match="missing_file"):
+        import_table(mapping, tmp_path / "data", now=now)
+    (tmp_path / "note").write_text("")
+    mapping = mapping_from_flags(str(tmp_path / "note" / f"log.{kind}"))
+    with pytest.raises(DataError, match="missing_file"):
+        import_table(mapping, tmp_path / "data", now=now)
+
+
 def test_the_manifest_keeps_what_the_import_found(import_log: Any) -> None:
     report, _ = import_log("user_id,item_id\nann,a\n,b\n", on_error="skip")
     manifest = json.loads((report.directory / "manifest.json").read_text())

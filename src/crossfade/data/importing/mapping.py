@@ -178,7 +178,7 @@ def mapping_from_flags(
         name: Short name of the data set.
 
     Raises:
-        ConfigError: If a pair is misspelt or names a table without a file.
+        ConfigError: If a pair is misspelt, repeated, or names a table without a file.
     """
     values: dict[str, Any] = {"name": name, "events": {"file": events, "columns": {}}}
     if items is not None:
@@ -194,10 +194,10 @@ def mapping_from_flags(
             wrong.append(f'"{pair}" is no mapping; write it like events.timestamp=rated_at')
         elif table not in values:
             wrong.append(f'"{pair}" names {table}, which has no file; add --{table} FILE')
-        elif table == "target":
-            values["target"][column] = source
+        elif column in (into := values[table] if table == "target" else values[table]["columns"]):
+            wrong.append(f'"{pair}" comes after {place}={into[column]}; give it once')
         else:
-            values[table]["columns"][column] = source
+            into[column] = source
     if wrong:
         raise ConfigError("--map: " + "\n  ".join(wrong))
     return validate(ImportMapping, values, "--map")

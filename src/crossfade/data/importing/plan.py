@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crossfade.data.importing.batch import Batch
 from crossfade.data.importing.blocks import Choose
+from crossfade.data.importing.convert import EVENTS, FRIENDS, TAGGINGS
 from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.mapping import (
     Column,
@@ -17,6 +18,7 @@ from crossfade.data.importing.mapping import (
 from crossfade.data.importing.readers import read_file
 from crossfade.data.sessions import SESSION_GAP_MINUTES
 from crossfade.data.target import Target
+from crossfade.errors import ConfigError
 
 Read = Callable[[Callable[[str], Choose], Findings], Iterator[Batch]]
 """Batches of one table; the first argument gives, for a file name, what chooses its columns."""
@@ -106,7 +108,12 @@ def planned_file(root: Path, mapping: TableMapping) -> PlannedTable:
 
 
 def plan_of_mapping(mapping: ImportMapping, root: Path) -> Plan:
-    """The plan that a mapping spells out; relative paths start at ``root``."""
+    """The plan that a mapping spells out; relative paths start at ``root``.
+
+    Raises:
+        ConfigError: If it fills columns that nobody would read.
+    """
+    _refuse_unread(mapping)
     items = mapping.items
     from_file = items is not None and items.file != ""
     planned = planned_file(root, items) if items is not None else None
@@ -128,3 +135,18 @@ def plan_of_mapping(mapping: ImportMapping, root: Path) -> Plan:
         duplicates=mapping.duplicates,
         session_gap_minutes=mapping.session_gap_minutes,
     )
+
+
+def _refuse_unread(mapping: ImportMapping) -> None:
+    """A misspelt column of ours would be left out in silence, and with it what it says."""
+    wrong = []
+    parts = (mapping.events, EVENTS), (mapping.taggings, TAGGINGS), (mapping.friends, FRIENDS)
+    for part, kind in parts:
+        known = ", ".join([*kind.kinds, *([f"{kind.prefix}…"] if kind.prefix else [])])
+        wrong += [
+            f"{kind.name}.{name} is no column of ours; choose from {known}"
+            for name in (part.columns if part is not None else {})
+            if not kind.welcomes(name)
+        ]
+    if wrong:
+        raise ConfigError(f"{mapping.name}: " + "\n  ".join(wrong))

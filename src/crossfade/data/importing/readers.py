@@ -23,7 +23,15 @@ def read_file(
             means that the file cannot be used and has been reported.
         findings: Takes everything that is wrong with the file.
     """
-    match options.file_kind():
+    kind = options.file_kind()
+    # Asked here because what the readers are told of a folder differs, down to "damaged".
+    if path.is_dir():
+        findings.file("missing_file", str(path), "a folder", "name the file in it")
+        return iter(())
+    if not path.exists():
+        findings.file("missing_file", str(path), "no such file", "check the path")
+        return iter(())
+    match kind:
         case "parquet":
             return read_parquet(path, choose, findings)
         case "json" | "jsonl":

@@ -183,18 +183,18 @@ class _Run:
         return converter.convert(batch)[0]
 
     def _check_target(self, events: pl.DataFrame) -> None:
+        """Says how many events pass a rule only because what it looks at is unknown."""
         target = self.plan.target
-        if target.min_value is None:
-            return
-        n_unrated = events["value"].null_count() if "value" in events.columns else events.height
-        if n_unrated:
-            self.of_events.warn(
-                "no_rating",
-                n_unrated,
-                "events",
-                "no value",
-                f"they count as positive although the target asks for {target.min_value:g} or more",
-            )
+        rules = (
+            ("no_rating", "value", target.min_value, "or more"),
+            ("no_played_ms", "played_ms", target.min_played_ms, "ms or more"),
+        )
+        for check, column, least, unit in rules:
+            known = column in events.columns
+            n_unknown = events[column].null_count() if known else events.height
+            if least is not None and n_unknown:
+                mend = f"they count as positive although the target asks for {least:g} {unit}"
+                self.of_events.warn(check, n_unknown, "events", f"no {column}", mend)
 
     def _in_rows(
         self, table: str, frame: pl.DataFrame | None, **vocabularies: Vocabulary
