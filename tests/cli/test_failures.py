@@ -109,6 +109,19 @@ def test_an_item_that_is_like_nothing_is_an_empty_list_and_a_note(
     assert err == "no base knows anything like item001\n"
 
 
+def test_a_person_whom_nothing_can_serve_gets_an_empty_list_and_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = HybridConfig(bases={"item_knn": {}})
+    choice = BlendChoice("zscore", {"item_knn": 1.0}, True, "item_knn", 0.0, 0.0)
+    HybridModel.fit(checkerboard(), config, choice=choice).save(tmp_path)
+    asked = ["recommend", "--bundle", str(tmp_path), "--user", "user001", "--json"]
+    assert run([*asked, "--as-of", "1971-01-01"]) == 0  # before anybody did anything
+    out, err = capsys.readouterr()
+    assert json.loads(out)["items"] == []
+    assert err == "no base can answer this; add popularity, which serves everybody\n"
+
+
 def test_a_damaged_bundle_is_one_message(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     part = next(bundle.rglob("base-popularity.safetensors"))
     part.write_bytes(part.read_bytes()[:-1])

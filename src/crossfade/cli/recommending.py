@@ -56,6 +56,8 @@ def recommend(
     unknown = [item for item in liked if item not in model.dataset.item_ids]
     if unknown:
         typer.echo(f"note: unknown items ignored: {', '.join(unknown)}", err=True)
+    if not lines:
+        typer.echo("no base can answer this; add popularity, which serves everybody", err=True)
     asked = {"user": user} if user is not None else {"items": liked}
     _print({**asked, "k": k, "version": model.version}, lines, as_json)
 
@@ -107,7 +109,8 @@ def _print(asked: dict[str, Any], lines: list["Recommendation"], as_json: bool) 
 def list_lines(lines: list["Recommendation"]) -> list[str]:
     """A list as aligned text."""
     names = [
-        " — ".join(part for part in (line.title or line.item_id, line.creator) if part)
+        # Where artists are the items, title and creator are one name.
+        " — ".join(dict.fromkeys(p for p in (line.title or line.item_id, line.creator) if p))
         for line in lines
     ]
     width = max((len(name) for name in names), default=0)

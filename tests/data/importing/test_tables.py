@@ -288,6 +288,14 @@ def test_a_rating_set_with_unrated_rows_says_that_they_count(import_log: Any) ->
     assert (warning.check, warning.n_rows) == ("no_rating", 1)
 
 
+def test_kinds_of_event_that_mean_nothing_to_us_are_told(import_log: Any) -> None:
+    log = "user_id,item_id,event\nann,a,Play\nann,b,thumbs down\nann,c,\n"
+    report, data = import_log(log)
+    (warning,) = report.warnings
+    assert (warning.check, warning.n_rows, warning.found) == ("unknown_event", 1, '"thumbs down"')
+    assert data.n_events == 3
+
+
 def test_plays_of_unknown_length_are_counted_where_the_target_asks_for_one(import_log: Any) -> None:
     report, _ = import_log("user_id,item_id\nann,a\nann,b\n", "target.min_played_ms=30000")
     (warning,) = report.warnings

@@ -27,6 +27,7 @@ from crossfade.data.importing.convert import (
 from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.plan import Plan, PlannedTable
 from crossfade.data.importing.report import ImportReport
+from crossfade.data.schema import EVENT_KINDS
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.files import refuse_foreign
@@ -97,6 +98,7 @@ class _Run:
         self.n_kept = events.height
         if self.on_error == "fail" and (self.of_events.problems or self.of_others.problems):
             self._refuse(n_good)
+        self._check_kinds(events)
         self._check_target(events)
         return Dataset.from_rows(
             events,
@@ -181,6 +183,17 @@ class _Run:
         if not converter.choose(told.columns, batch.file, frame.columns):
             return told.select("item_id")
         return converter.convert(batch)[0]
+
+    def _check_kinds(self, events: pl.DataFrame) -> None:
+        """Says which kinds of event mean nothing to us; a "thumbs down" would count as wanted."""
+        if "event" not in events.columns:
+            return
+        unknown = events["event"].drop_nulls()
+        unknown = unknown.filter(~unknown.is_in(EVENT_KINDS))
+        if len(unknown):
+            listed = ", ".join(f'"{kind}"' for kind in unknown.unique().sort().head(3))
+            mend = f"they count like plays; if that is wrong, call them one of {', '.join(EVENT_KINDS)}"
+            self.of_events.warn("unknown_event", len(unknown), "events", listed, mend)
 
     def _check_target(self, events: pl.DataFrame) -> None:
         """Says how many events pass a rule only because what it looks at is unknown."""
