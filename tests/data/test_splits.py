@@ -303,6 +303,21 @@ def test_cold_items_leave_no_trace_in_training_or_histories() -> None:
     assert any("cold items" in flag for flag in plan.flags)
 
 
+def test_cold_items_a_user_has_met_are_not_offered_again() -> None:
+    data = tagged_log()
+    plan = make_plan(data, ProtocolConfig(name="cold-items", cold_share=0.3))
+    n_hidden = 0
+    for trial in trials(plan):
+        assert trial.candidates is not None
+        assert trial.hidden is not None
+        assert trial.queries.as_of_us is not None
+        whole = data.queries(trial.queries.user_row, trial.queries.as_of_us)
+        met = whole.seen.toarray() > 0
+        np.testing.assert_array_equal(trial.hidden.toarray() > 0, met & trial.candidates)
+        n_hidden += trial.hidden.nnz
+    assert n_hidden  # or the test would say nothing
+
+
 def test_cold_protocols_work_without_times() -> None:
     for name in ("cold-users", "cold-items"):
         plan = make_plan(random_log(times=False), ProtocolConfig(name=name, cold_share=0.3))

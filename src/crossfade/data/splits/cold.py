@@ -50,7 +50,10 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
         relevant = Csr(trial.relevant.multiply(is_cold[None, :]))
         relevant.eliminate_zeros()
         keep = np.flatnonzero(np.diff(relevant.indptr))
-        queries = _without_items(trial.queries.take(keep), is_cold)
+        asking = trial.queries.take(keep)
+        queries = _without_items(asking, is_cold)
+        met = Csr(asking.seen.multiply(is_cold[None, :]))
+        met.eliminate_zeros()
         return checked(
             replace(
                 trial,
@@ -58,6 +61,8 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
                 queries=queries,
                 relevant=Csr(relevant[keep]),
                 candidates=is_cold,
+                # Cold items met earlier are out of the history, yet they stay known to the user.
+                hidden=met if trial.exclude_seen else None,
             )
         )
 
