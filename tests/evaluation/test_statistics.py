@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 import pytest
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from crossfade.evaluation.statistics import (
     bootstrap,
     holm,
+    intervals,
     randomisation_test,
     resampled_means,
     unit_means,
@@ -123,3 +125,25 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
     np.testing.assert_array_equal(holm(np.array([np.nan, 0.04])), [np.nan, 0.04])
     assert holm(np.zeros(0)).tolist() == []
+
+
+def test_draws_that_equal_the_mean_but_for_rounding_count_as_equal() -> None:
+    # Precision at 10 takes few values, so many draws have exactly the mean of the users.
+    values = rng(3).integers(0, 4, size=(200, 1)) / 10
+    draws = resampled_means(values, 1_000, rng(4))
+    nudged = [draws, draws * (1 + 4e-16), draws * (1 - 4e-16)]
+    found = [intervals(values, some) for some in nudged]
+    assert np.unique(np.round(draws, 12)).size < draws.size / 5
+    for some in found[1:]:
+        np.testing.assert_allclose([some.low, some.high], [found[0].low, found[0].high], rtol=1e-12)
+
+
+def test_intervals_do_not_depend_on_the_number_of_cores() -> None:
+    values = rng(5).random((700, 24))
+    with threadpool_limits(1, "blas"):
+        alone = bootstrap(values, rng(6)), randomisation_test(values - 0.5, 500, rng(7))
+    with threadpool_limits(2, "blas"):
+        together = bootstrap(values, rng(6)), randomisation_test(values - 0.5, 500, rng(7))
+    np.testing.assert_array_equal(alone[0].low, together[0].low)
+    np.testing.assert_array_equal(alone[0].high, together[0].high)
+    np.testing.assert_array_equal(alone[1], together[1])

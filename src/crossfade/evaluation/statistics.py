@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from crossfade.types import Doubles, Ints
 
@@ -82,7 +83,7 @@ def resampled_means(values: Doubles, resamples: int, rng: np.random.Generator) -
         weights = weight.astype(np.float64)
         count = np.full((n_draws, n_columns), float(n))
         count[:, gappy] = weights @ known[:, gappy]
-        np.divide(weights @ filled, count, out=out[place], where=count > 0)
+        np.divide(_product(weights, filled), count, out=out[place], where=count > 0)
     return out
 
 
@@ -175,7 +176,7 @@ def randomisation_test(differences: Doubles, flips: int, rng: np.random.Generato
         n_patterns = min(size, flips - start)
         bits = np.frombuffer(rng.bytes((n_patterns * n + 7) // 8), dtype=np.uint8)
         flipped = np.unpackbits(bits, count=n_patterns * n).reshape(n_patterns, n)
-        sums = differences.sum(axis=0) - 2 * (flipped.astype(np.float64) @ differences)
+        sums = differences.sum(axis=0) - 2 * _product(flipped.astype(np.float64), differences)
         n_extreme += (np.abs(sums) >= limit).sum(axis=0)
     # The observed pattern is one of the possible ones, so p is never 0.
     return (n_extreme + 1) / (flips + 1)
@@ -197,9 +198,20 @@ def holm(p: Doubles) -> Doubles:
 def _bca_levels(known: Doubles, draws: Doubles, tail: Doubles) -> Doubles:
     deviation = known - known.mean()
     acceleration = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
-    below = (draws < known.mean()).mean() + 0.5 * (draws == known.mean()).mean()
+    # Means of hits over k are fractions that many draws share: a draw that equals the mean
+    # but for rounding is equal, or the last bit would decide on which side it counts.
+    rounding = 1e-9 * np.abs(deviation).max()
+    distance = draws - known.mean()
+    below = (distance < -rounding).mean() + 0.5 * (np.abs(distance) <= rounding).mean()
     # With every draw on one side the correction would be infinite.
     bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     shifted = bias + ndtri(tail)
     levels: Doubles = ndtr(bias + shifted / (1 - acceleration * shifted))
     return levels
+
+
+def _product(left: Doubles, right: Doubles) -> Doubles:
+    """``left @ right`` to the same last bit however many cores there are."""
+    with threadpool_limits(1, "blas"):
+        product: Doubles = left @ right
+    return product
