@@ -68,3 +68,14 @@ def test_single_precision_is_enough_after_the_inverse(regularisation: float) -> 
     exact = -inverse / inverse.diagonal()
     np.fill_diagonal(exact, 0)
     np.testing.assert_allclose(ease_weights(Csr(log), regularisation), exact, rtol=1e-4, atol=1e-7)
+
+
+def test_huge_play_counts_lose_nothing_small() -> None:
+    # Squares of play counts span ten powers of ten; single precision keeps seven. With fewer
+    # users than items only the penalty, by far the smallest part, makes the matrix regular.
+    rng = np.random.default_rng(0)
+    log = (rng.gamma(0.3, 1e5, size=(30, 40)) * (rng.random((30, 40)) < 0.4)).astype(np.float32)
+    inverse = np.linalg.inv(log.astype(np.float64).T @ log + 200 * np.eye(40))
+    exact = -inverse / inverse.diagonal()
+    np.fill_diagonal(exact, 0)
+    np.testing.assert_allclose(ease_weights(Csr(log), 200.0), exact, rtol=1e-3, atol=1e-7)

@@ -90,9 +90,10 @@ def ease_weights(by_user: Csr, regularisation: float) -> Floats:
     """
     if not by_user.shape[1]:
         return np.zeros((0, 0), dtype=np.float32)
-    # Doubles until the end: counts of popular items are thousands of times the
-    # regularisation, and an inverse in single precision loses the small weights.
-    gram: Doubles = (by_user.T @ by_user).toarray().astype(np.float64, order="F")
+    # Doubles from start to end: counts of popular items are thousands of times the
+    # regularisation, squared play counts far more; single precision loses what is small.
+    by_user = by_user.astype(np.float64)
+    gram: Doubles = (by_user.T @ by_user).toarray(order="F")
     gram[np.diag_indices_from(gram)] += regularisation
     factor, fault = lapack.dpotrf(gram, lower=False, overwrite_a=True)
     if not fault:
