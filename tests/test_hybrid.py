@@ -153,6 +153,12 @@ def test_as_of_means_nothing_without_times() -> None:
         untimed.recommend(user="user004", as_of=middle_of(4))
 
 
+@pytest.mark.parametrize("items", [["item003"], []])
+def test_as_of_means_nothing_for_a_stranger(blended: HybridModel, items: list[str]) -> None:
+    with pytest.raises(ConfigError, match="a stranger has none; leave it out"):
+        blended.recommend(items=items, as_of=middle_of(4))
+
+
 # -- training --------------------------------------------------------------------------
 
 

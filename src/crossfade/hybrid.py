@@ -169,10 +169,13 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If the user, or every item, is unknown.
-            ConfigError: If k is less than 1, or both a user and items are given.
+            ConfigError: If k is less than 1, both a user and items are given, or ``as_of``
+                without a user.
         """
         if user is not None and len(items):
             raise ConfigError("give a user or items, not both; a user's own history is what counts")
+        if user is None and as_of is not None:
+            raise ConfigError("as_of cuts a user's history, a stranger has none; leave it out")
         k = self._list_length(k)
         query = self.query(user, items, as_of)
         score = self.blend.score_batch(query)

@@ -306,6 +306,16 @@ def test_leaving_users_or_items_out_leaves_out_their_taggings(timed: Dataset) ->
     assert rest.n_items == timed.n_items
 
 
+def test_leaving_users_out_leaves_out_their_friendships_in_both_directions() -> None:
+    data = Dataset.build(
+        pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["x", "x", "x"]}),
+        friends=pl.DataFrame({"user_id": ["a", "b", "b"], "friend_id": ["b", "a", "c"]}),
+    )
+    rest = data.without_users(np.array([0], dtype=np.int32))
+    assert rest.friends is not None
+    assert rest.friends.rows() == [(1, 2)]
+
+
 # -- queries ---------------------------------------------------------------------------
 
 

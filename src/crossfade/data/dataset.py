@@ -233,10 +233,14 @@ class Dataset:
         return replace(self, events=self.events.filter(keep))
 
     def without_users(self, user_rows: Rows) -> "Dataset":
-        """Nothing that some users did: no event, no tagging; rows keep their meaning."""
-        stays = ~pl.col("user_row").is_in(user_rows.tolist())
+        """Nothing that some users did: no event, no tagging, no friendship; rows keep their meaning."""
+        gone = user_rows.tolist()
+        stays = ~pl.col("user_row").is_in(gone)
         taggings = None if self.taggings is None else self.taggings.filter(stays)
-        return replace(self, events=self.events.filter(stays), taggings=taggings)
+        friends = self.friends
+        if friends is not None:
+            friends = friends.filter(stays & ~pl.col("friend_row").is_in(gone))
+        return replace(self, events=self.events.filter(stays), taggings=taggings, friends=friends)
 
     def without_items(self, item_rows: Rows) -> "Dataset":
         """Nothing that was done with some items: no event, no tagging; the catalogue stays whole."""

@@ -172,10 +172,11 @@ class Recommender(ABC, Generic[C]):
         Args:
             query: A batch of exactly one request.
             k: How many, 1 or more; fewer come back when fewer can be scored.
-            exclude: Item rows to leave out.
+            exclude: Item rows to leave out; rows outside the catalogue (-1 too) change nothing.
         """
         scores = self.score_batch(query).copy()
-        scores[:, np.asarray(exclude, dtype=np.int64)] = np.nan
+        rows = np.asarray(exclude, dtype=np.int64)
+        scores[:, rows[(rows >= 0) & (rows < query.n_items)]] = np.nan
         best = top_k(scores, k)[0]
         return self.score(query, best[best >= 0])
 

@@ -217,6 +217,9 @@ def check_the_top_is_ordered_and_ties_break_by_row(make: Maker) -> None:
     order = np.lexsort((best.item_row, -best.score))
     np.testing.assert_array_equal(order, np.arange(len(order)))
     np.testing.assert_array_equal(best.score, model.score_batch(query)[0, best.item_row])
+    # -1 is the house spelling of unknown, not of the last item.
+    unknown = model.top(query, 50, exclude=[2, 3, -1, data.n_items])
+    np.testing.assert_array_equal(unknown.item_row, best.item_row)
 
 
 def check_similar_items_share_a_colour(make: Maker) -> None:
