@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta, timezone
@@ -207,6 +208,14 @@ def build(**columns: list[Any]) -> Dataset:
         (
             lambda: Dataset.build(pl.DataFrame(PAIR), friends=pl.DataFrame({"user_id": ["a"], "pal": ["b"]})),
             "friends: column friend_id is missing",
+        ),
+        (
+            lambda: Dataset.build(pl.DataFrame({**PAIR, "value": [1.0, 1e39]})),
+            "events: value is infinite in some rows, or too large",
+        ),
+        (
+            lambda: Dataset.build(pl.DataFrame(PAIR), pl.DataFrame({"item_id": ["x"], "tempo": [math.inf]})),
+            "items: tempo is infinite in some rows",
         ),
     ],
 )  # fmt: skip

@@ -54,6 +54,11 @@ def test_a_skip_counts_only_where_the_settings_say_so() -> None:
     assert strengths(Target(skips_count=True), skipped=skipped) == [1, 1, 1]
 
 
+def test_a_skip_is_a_skip_as_a_flag_or_as_a_kind_of_event() -> None:
+    kinds = ["play", "dislike", "skip", None]
+    assert strengths(Target(skips_count=True), event=kinds) == [1, 0, 1, 1]
+
+
 def test_all_rules_must_agree() -> None:
     target = Target(min_value=4, min_played_ms=1000)
     columns: dict[str, list[Any]] = {

@@ -1,6 +1,7 @@
 """The 18 session features, each by hand."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -101,6 +102,33 @@ def test_skips_count_among_plays_that_know() -> None:
     log = [*heard(("a", 0), skipped=True), *heard(("b", 1), ("c", 2), skipped=False)]
     log += heard(("d", 3))
     assert features_of(log, 10)["skip_rate"] == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (None, 1 / 3),  # a play of a log that tells skips by kind was not skipped
+        ([None, None, None, None], 1.0),  # flags there are, but unknown: only the skip is known
+        ([False, True, False, None], 2 / 3),
+    ],
+)
+def test_events_of_kind_skip_are_skips(flags: list[bool | None] | None, expected: float) -> None:
+    events: dict[str, Any] = {
+        "user_id": ["u"] * 4,
+        "item_id": ["a", "b", "c", "a"],
+        "event": ["play", "play", "skip", "like"],
+    }
+    if flags is not None:
+        events["skipped"] = flags
+    data = Dataset.build(pl.DataFrame(events))
+    found = session_features(data, None, fit_reference(data))
+    assert found["skip_rate"].item() == pytest.approx(expected)
+
+
+def test_a_log_without_skips_does_not_know_them() -> None:
+    data = Dataset.build(pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "event": ["play"]}))
+    assert "skipped" not in data.events.columns
+    assert np.isnan(session_features(data, None, fit_reference(data))["skip_rate"].item())
 
 
 def test_genre_diversity_is_entropy_in_bits() -> None:

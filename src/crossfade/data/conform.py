@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from crossfade.data.schema import TIMESTAMP
+from crossfade.data.schema import PLAY, SKIP, TIMESTAMP
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 
@@ -62,6 +62,16 @@ def conform(
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{table}: a value does not fit its column: {reason}") from None
+    infinite = [
+        name
+        for name, kind in columns.items()
+        if kind == pl.Float32 and name in frame.columns and frame[name].is_infinite().any()
+    ]
+    if infinite:
+        raise DataError(
+            f"{table}: {', '.join(infinite)} is infinite in some rows, or too large to be kept as a "
+            "32-bit number; mend these values or leave them empty"
+        )
     empty = [name for name in required if frame[name].null_count() or (frame[name] == "").any()]
     if empty:
         raise DataError(
@@ -108,3 +118,21 @@ def encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
         for column, v in vocabularies.items()
     ]
     return frame.drop(*vocabularies).select(*rows, pl.all())
+
+
+def with_skips(events: pl.DataFrame) -> pl.DataFrame:
+    """Events whose ``skipped`` also tells of skips that are events of kind ``skip``.
+
+    A log without the column that has such events tells skips by kind: there a ``play`` was
+    not skipped. A log without any such event stays as it is, for its plays say nothing.
+    """
+    if "event" not in events.columns or not (events["event"] == SKIP).any():
+        return events
+    kind = pl.col("event")
+    told = (
+        pl.col("skipped")
+        if "skipped" in events.columns
+        else pl.when(kind == PLAY).then(statement=False)
+    )
+    skip = pl.when(kind == SKIP).then(statement=True).otherwise(told)
+    return events.with_columns(skip.alias("skipped"))

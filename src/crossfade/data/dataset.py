@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from crossfade.data.conform import conform, conform_catalogue, encode
+from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
     EVENT_COLUMNS,
@@ -21,7 +21,7 @@ from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
-from crossfade.types import Csr, Ints, Rows, Times
+from crossfade.types import Bools, Csr, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
 MAX_TIME_US = np.iinfo(np.int64).max
@@ -137,13 +137,15 @@ class Dataset:
     ) -> "Dataset":
         """A data set from events that already hold ``user_row`` and ``item_row``.
 
-        Sorts by time and derives ``session_row`` (kept where it is already there) and
-        ``strength``. ``items`` and ``users`` are sorted by id; their order defines the rows.
+        Sorts by time and derives ``session_row`` (kept where it is already there), ``skipped``
+        (where skips are events of a kind of their own) and ``strength``. ``items`` and
+        ``users`` are sorted by id; their order defines the rows.
         """
         if "timestamp" in events.columns:
             events = events.sort("timestamp", maintain_order=True)
         if "session_row" not in events.columns:
             events = events.with_columns(session_rows(events, session_gap_minutes))
+        events = with_skips(events)
         events = events.with_columns(target.expression(events.columns))
         return cls(
             name=name,
@@ -231,6 +233,20 @@ class Dataset:
     def where(self, keep: pl.Series) -> "Dataset":
         """The events marked True in ``keep`` (one entry per event); rows keep their meaning."""
         return replace(self, events=self.events.filter(keep))
+
+    def known_items(self, before_us: int | None) -> Bools:
+        """Items somebody could know of, shape ``(n_items,)``.
+
+        An item is known by an event here, or by a release date before ``before_us``
+        (microseconds; None looks at events alone). Being in the catalogue does not count:
+        a catalogue made from a log holds an item because it is played later.
+        """
+        known = np.zeros(self.n_items, dtype=np.bool_)
+        known[self.events["item_row"].to_numpy()] = True
+        if before_us is not None and "release_date" in self.items.columns:
+            released = self.items["release_date"].cast(TIMESTAMP).to_physical() < before_us
+            known |= released.fill_null(value=False).to_numpy()
+        return known
 
     def without_users(self, user_rows: Rows) -> "Dataset":
         """Nothing that some users did: no event, no tagging, no friendship; rows keep their meaning."""

@@ -65,4 +65,5 @@ EVENT_KINDS = (
     "purchase",
     "view",
 )
-NEGATIVE_KINDS = ("dislike", "skip")
+PLAY, SKIP = "play", "skip"
+NEGATIVE_KINDS = ("dislike", SKIP)

@@ -5,7 +5,7 @@ from typing import Literal
 import polars as pl
 
 from crossfade.config import Field, Settings
-from crossfade.data.schema import NEGATIVE_KINDS
+from crossfade.data.schema import NEGATIVE_KINDS, SKIP
 
 
 class Target(Settings):
@@ -39,7 +39,8 @@ class Target(Settings):
         """
         wanted: pl.Expr = pl.lit(value=True)
         if "event" in columns:
-            wanted &= ~pl.col("event").is_in(NEGATIVE_KINDS).fill_null(value=False)
+            unwanted = [kind for kind in NEGATIVE_KINDS if kind != SKIP or not self.skips_count]
+            wanted &= ~pl.col("event").is_in(unwanted).fill_null(value=False)
         value = pl.col("value").fill_nan(None)
         if "value" in columns and self.min_value is not None:
             # A row without a rating (a play, a save) is judged by the other rules.

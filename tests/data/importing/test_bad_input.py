@@ -77,6 +77,7 @@ def test_the_wrong_delimiter_is_recognised(import_log: Any, tmp_path: Path) -> N
         ("ann,a,2020-01-01T10:00:00Z,4", "mixed_time_zones"),
         ("ann,a,2020-01-03,NaN", "nan_value"),
         ("ann,a,2020-01-03,inf", "nan_value"),
+        ("ann,a,2020-01-03,1e39", "nan_value"),
         ("ann,a,2020-01-03,four", "mixed_types"),
         (",a,2020-01-03,4", "empty_id"),
         ("ann,  ,2020-01-03,4", "empty_id"),

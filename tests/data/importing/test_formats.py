@@ -351,6 +351,7 @@ def test_30music_sessions_become_plays_with_their_own_times(tmp_path: Path) -> N
     assert events["session_id"].to_list() == ["287144", "287144"]
     assert events["played_ms"].to_list() == [239_000, None]
     assert events["strength"].to_list() == [1.0, 0.0]
+    assert events["skipped"].to_list() == [False, True]
     assert item(data, "1")["title"] == "Strong Enough (1)"
     assert item(data, "1")["creator"] == "Cher Bono"
     assert item(data, "2")["duration_ms"] is None

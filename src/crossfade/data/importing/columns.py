@@ -94,13 +94,15 @@ def as_number(
     """Float32; a word or an infinite or NaN value is a fault, nothing is null."""
     values = _first_known(sources)
     numbers, faults = _numbers(values, label)
-    odd = (numbers.is_nan() | numbers.is_infinite()).fill_null(value=False)
+    # What a 32-bit number cannot hold has become infinite.
+    kept = (numbers * scale).cast(pl.Float32)
+    odd = (kept.is_nan() | kept.is_infinite()).fill_null(value=False)
     if nan_is_missing:
-        numbers = numbers.set(odd, None)
+        kept = kept.set(odd, None)
     else:
         mend = "leave the value empty if it is unknown"
         faults.append(Fault("nan_value", label, odd, values.cast(pl.String), mend))
-    return (numbers * scale).cast(pl.Float32), faults
+    return kept, faults
 
 
 def as_whole_number(
