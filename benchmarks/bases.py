@@ -128,8 +128,8 @@ def _page(sections: list[str], losses: list[str]) -> str:
         [
             "# Bases and their static blend on five public sets",
             "",
-            "Made by `python -m benchmarks.bases`, default settings, seed 0. Full-catalogue ranking; 95 %",
-            "bootstrap intervals over users. Bases are fitted on everything before the test block; the",
+            "Made by `python -m benchmarks.bases`, default settings, seed 0. Every item known before the cut is",
+            "ranked; 95 % bootstrap intervals over users. Bases are fitted on everything before the test block; the",
             "blend's weights come from the fuse block, tuned on bases that had not seen it. Users without",
             "any history are asked too: models that cannot answer them score 0 there (see *answered*).",
             "",

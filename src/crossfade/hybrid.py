@@ -25,7 +25,7 @@ from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, 
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
-from crossfade.types import Rows
+from crossfade.types import Bools, Rows
 
 DEFAULT_BASES: dict[str, dict[str, Any]] = {
     "popularity": {"model": "popularity", "half_life_days": 90.0},
@@ -95,7 +95,7 @@ class HybridModel:
         self.dataset = dataset
         self.config = config
         self.bases = bases
-        self.blend = Blend(bases, choice, exclude_seen)
+        self.blend = Blend(bases, choice, exclude_seen, self._candidates())
         self.seed = seed
         self.version = version
 
@@ -133,6 +133,13 @@ class HybridModel:
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = protocol.name != "repeat"
         return cls(dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed)
+
+    def _candidates(self) -> Bools | None:
+        """What was evaluated is what is served: the same rule for what may be listed."""
+        if self.config.protocol.candidates == "catalogue":
+            return None
+        times = self.dataset.time_us
+        return self.dataset.known_items(None if times is None else int(times[-1]) + 1)
 
     def query(self, user: str | None, items: Sequence[str], as_of: datetime | None) -> Queries:
         """The request of a known user, or of a stranger who likes some items.

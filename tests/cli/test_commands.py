@@ -151,7 +151,7 @@ def test_outside_scores_become_a_row(
         "--scores",
         tmp_path / "theirs.parquet",
     )
-    assert answer["models"]["theirs"]["coverage@10"]["mean"] <= 3 / data.n_items
+    assert answer["models"]["theirs"]["coverage@10"]["mean"] < 4 / data.n_items
     assert any("theirs" in flag for flag in answer["flags"])
 
 

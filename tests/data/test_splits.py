@@ -139,7 +139,41 @@ def test_time_cuts_by_hand() -> None:
     assert asked == [START + timedelta(minutes=8)] * 2
     assert test.queries.seen.toarray()[0].nonzero()[0].tolist() == [0, 2, 4, 6]
     assert [np.flatnonzero(row).tolist() for row in test.relevant.toarray()] == [[8], [9]]
+    # Nobody had met items 8 and 9 before, so nobody may list them.
+    assert test.candidates is not None
+    assert np.flatnonzero(test.candidates).tolist() == list(range(8))
+    (flag,) = plan.flags
+    assert flag.startswith("100.0% of what was wanted are items unknown before the cut")
+
+
+def test_the_catalogue_does_not_tell_which_items_will_be_played() -> None:
+    # Every item of a catalogue made from the log that is new at the cut is wanted later.
+    data = log([(m % 2, m % 7 if m < 8 else m, m) for m in range(10)])
+    known = make_plan(data, ProtocolConfig(name="time")).tests[0].candidates
+    assert known is not None
+    assert np.flatnonzero(known).tolist() == list(range(7))
+    everything = ProtocolConfig(name="time", candidates="catalogue")
+    plan = make_plan(data, everything)
+    assert plan.tests[0].candidates is None
     assert plan.flags == ()
+
+
+def test_an_item_released_before_the_cut_may_be_listed_unplayed() -> None:
+    data = log([(m % 2, m, m) for m in range(10)])
+    before, after = START.date() - timedelta(days=1), START.date() + timedelta(days=1)
+    dates = pl.Series("release_date", [None] * 8 + [before, after], dtype=pl.Date)
+    data = replace(data, items=data.items.with_columns(dates))
+    known = make_plan(data, ProtocolConfig(name="time")).tests[0].candidates
+    assert known is not None
+    assert np.flatnonzero(known).tolist() == list(range(9))
+
+
+def test_an_item_only_cold_users_met_is_unknown() -> None:
+    data = random_log()
+    for trial in make_plan(data, ProtocolConfig(name="cold-users", cold_share=0.5)).tests:
+        assert trial.candidates is not None
+        met = np.unique(trial.train.events["item_row"].to_numpy())
+        assert set(np.flatnonzero(trial.candidates)) == set(met.tolist())
 
 
 def test_equal_times_are_never_torn_apart() -> None:

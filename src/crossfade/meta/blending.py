@@ -17,7 +17,7 @@ from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signal
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
-from crossfade.types import Floats, Rows
+from crossfade.types import Bools, Floats, Rows
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
@@ -65,16 +65,22 @@ class Blend:
     """Fitted bases and one set of weights, as one scorer.
 
     Attributes:
+        candidates: Items that may be listed, shape ``(n_items,)``; None means all.
         used: Labels of the bases whose weight is above 0; the others are never asked.
     """
 
     name = "blend"
 
     def __init__(
-        self, bases: Mapping[str, Scorer], choice: BlendChoice, exclude_seen: bool
+        self,
+        bases: Mapping[str, Scorer],
+        choice: BlendChoice,
+        exclude_seen: bool,
+        candidates: Bools | None = None,
     ) -> None:
         self.choice = choice
         self.exclude_seen = exclude_seen
+        self.candidates = candidates
         self.used = [label for label in bases if choice.weights[label] > 0]
         self._bases = [bases[label] for label in self.used]
         self._prior = None if choice.prior is None else bases[choice.prior]
@@ -88,7 +94,7 @@ class Blend:
         score = self._fusion.blend(self._scaled(queries))
         silent = np.flatnonzero(np.isnan(score).all(axis=1))
         if self._prior is not None and len(silent):
-            alone = allowed_scores(self._prior, queries.take(silent), self.exclude_seen)
+            alone = self._allowed(self._prior, queries.take(silent))
             score[silent] = scale(alone, self.choice.scaling)
         return score
 
@@ -112,11 +118,12 @@ class Blend:
     def _scaled(self, queries: Queries) -> Floats:
         """Scaled scores of the used bases, shape ``(len(used), n, n_items)``."""
         return np.stack(
-            [
-                scale(allowed_scores(base, queries, self.exclude_seen), self.choice.scaling)
-                for base in self._bases
-            ]
+            [scale(self._allowed(base, queries), self.choice.scaling) for base in self._bases]
         )
+
+    def _allowed(self, base: Scorer, queries: Queries) -> Floats:
+        # Before scaling, as in tuning: what may not be listed has no say in the scale.
+        return allowed_scores(base, queries, self.exclude_seen, self.candidates)
 
 
 def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:

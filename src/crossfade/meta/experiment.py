@@ -80,7 +80,7 @@ def _scorers(
         fitted = fit_bases(bases, trial.train, seed)
         notices.update({label: base.notices for label, base in fitted.items() if base.notices})
         shared = {label: _Shared(label, base) for label, base in fitted.items()}
-        blend = Blend(shared, choice, trial.exclude_seen)
+        blend = Blend(shared, choice, trial.exclude_seen, trial.candidates)
         yield [*shared.values(), blend, *outside]
 
 

@@ -13,7 +13,7 @@ from crossfade.fusion.base import Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.progress import task
 from crossfade.rng import generator
-from crossfade.types import Bools, Csr, Doubles, Floats, Rows
+from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 MAX_CELLS = 20_000_000
 """Scores held at once while signals are built (80 MB per base)."""
@@ -71,15 +71,26 @@ def trial_signals(
             raw = [
                 allowed_scores(base, batch, trial.exclude_seen, trial.candidates) for base in bases
             ]
-            if trial.hidden is not None:
-                hidden = Csr(Csr(trial.hidden[places])[place]).tocoo()
-                for scores in raw:
-                    scores[hidden.coords] = np.nan
-            item_row = _union(raw, n_candidates)
+            item_row = _union(_without_hidden(raw, trial, places[place]), n_candidates)
             for scaling in scalings:
                 pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
             running.advance(len(batch))
     return {scaling: _joined(parts) for scaling, parts in pieces.items()}
+
+
+def _without_hidden(raw: Sequence[Floats], trial: Trial, places: Ints) -> Sequence[Floats]:
+    """Scores with NaN where the trial hides an item; only for proposing.
+
+    The scale is taken over hidden items too: whoever blends a real request does not know
+    what the person hides.
+    """
+    if trial.hidden is None:
+        return raw
+    where = Csr(trial.hidden[places]).tocoo().coords
+    shown = [scores.copy() for scores in raw]
+    for scores in shown:
+        scores[where] = np.nan
+    return shown
 
 
 def allowed_scores(

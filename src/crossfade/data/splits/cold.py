@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crossfade.data.dataset import Dataset
 from crossfade.data.query import Queries
 from crossfade.data.splits.trial import Plan, ProtocolConfig, Trial, checked
 from crossfade.rng import generator
@@ -29,6 +30,7 @@ def cold_users(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
                 relevant=Csr(trial.relevant[keep]),
                 # What the stranger met later but does not show is no miss of the recommender's.
                 hidden=Csr(trial.queries.seen[keep]) if trial.exclude_seen else None,
+                candidates=_still_known(trial, train),
             )
         )
 
@@ -68,6 +70,14 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
 
     flag = f"cold items: {protocol.cold_share:.0%} of wanted items unseen in training, ranked among themselves"
     return _mapped(plan, cold, flag)
+
+
+def _still_known(trial: Trial, train: Dataset) -> Bools | None:
+    """Candidates less the items that only those knew who are gone."""
+    if trial.candidates is None:
+        return None
+    lost = trial.train.known_items(None) & ~train.known_items(None)
+    return trial.candidates & ~lost
 
 
 def _mapped(plan: Plan, change: Callable[[Trial], Trial], flag: str) -> Plan:

@@ -15,6 +15,7 @@ from crossfade.data.splits.trial import (
     Plan,
     ProtocolConfig,
     Trial,
+    among_known,
     new_items_trial,
 )
 from crossfade.rng import generator
@@ -37,7 +38,10 @@ def per_user_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan
         labels[order] = _labels_from_end(users[order], positive[order])
     else:
         labels[order] = _labels_by_share(users[order], protocol.shares)
-    trials = [_labelled_trial(dataset, labels, block) for block in (FUSE, CALIBRATE, TEST)]
+    trials = [
+        among_known(_labelled_trial(dataset, labels, block), protocol, None)
+        for block in (FUSE, CALIBRATE, TEST)
+    ]
     return Plan(
         protocol=protocol,
         fuse=trials[0],

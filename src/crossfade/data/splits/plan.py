@@ -6,7 +6,7 @@ from crossfade.data.dataset import Dataset
 from crossfade.data.splits.cold import cold_items, cold_users
 from crossfade.data.splits.per_user import per_user_plan
 from crossfade.data.splits.timed import timed_plan
-from crossfade.data.splits.trial import Plan, ProtocolConfig
+from crossfade.data.splits.trial import Plan, ProtocolConfig, unknown_wanted_flag
 from crossfade.errors import DataError
 
 
@@ -22,12 +22,11 @@ def make_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int = 0) -> Plan
         DataError: If the protocol needs times the data lacks, or a block asks nothing.
     """
     plan = _cut(dataset, protocol, seed)
+    flags = [*plan.flags, *unknown_wanted_flag(plan.tests)]
     taggings = dataset.taggings
     if taggings is not None and not (plan.cuts and "timestamp" in taggings.columns):
-        return replace(
-            plan, flags=(*plan.flags, "tags are not cut: some may be later than the request")
-        )
-    return plan
+        flags.append("tags are not cut: some may be later than the request")
+    return replace(plan, flags=tuple(flags))
 
 
 def _cut(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan:

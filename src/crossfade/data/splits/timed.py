@@ -14,6 +14,7 @@ from crossfade.data.splits.trial import (
     Plan,
     ProtocolConfig,
     Trial,
+    among_known,
     checked,
     new_items_trial,
 )
@@ -33,11 +34,8 @@ def timed_plan(dataset: Dataset, protocol: ProtocolConfig) -> Plan:
     repeat = protocol.name == "repeat"
 
     def trial(name: str, start: int, stop: int) -> Trial:
-        return (
-            _session_trial(dataset, name, start, stop)
-            if repeat
-            else _cut_trial(dataset, name, start, stop)
-        )
+        make = _session_trial if repeat else _cut_trial
+        return among_known(make(dataset, name, start, stop), protocol, start)
 
     tests = [
         trial("test", start, stop)

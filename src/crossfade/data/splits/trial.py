@@ -1,6 +1,7 @@
 """The nouns of a protocol: its settings, one trial, the whole plan."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -35,6 +36,11 @@ class ProtocolConfig(Settings):
         1,
         ge=1,
         description="Windows the test block is cut into; models are fitted anew before each.",
+    )
+    candidates: Literal["known", "catalogue"] = Field(
+        "known",
+        description="Items that may be listed. known: with an event, or a release date, before the cut; "
+        "catalogue: all, although a catalogue made from the log tells which items will be played.",
     )
     cold_share: float = Field(
         0.1, gt=0, lt=1, description="Share of users or items kept out by cold-*."
@@ -112,6 +118,29 @@ def new_items_trial(name: str, train: Dataset, queries: Queries, wanted: Csr) ->
     asking = np.flatnonzero(np.diff(relevant.indptr))
     trial = Trial(name, train, queries.take(asking), Csr(relevant[asking]), exclude_seen=True)
     return checked(trial)
+
+
+def among_known(trial: Trial, protocol: ProtocolConfig, cut_us: int | None) -> Trial:
+    """The trial with lists limited to items known before the cut, unless the protocol says otherwise."""
+    if protocol.candidates == "catalogue":
+        return trial
+    return replace(trial, candidates=trial.train.known_items(cut_us))
+
+
+def unknown_wanted_flag(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """What share of the wanted pairs no model may list, as a flag; empty where there is none."""
+    n_wanted = sum(trial.relevant.nnz for trial in trials)
+    n_out = sum(
+        int((~trial.candidates[trial.relevant.indices]).sum())
+        for trial in trials
+        if trial.candidates is not None
+    )
+    if not n_out:
+        return ()
+    return (
+        f"{n_out / n_wanted:.1%} of what was wanted are items unknown before the cut; they count as missed "
+        "by every model",
+    )
 
 
 def checked(trial: Trial) -> Trial:
