@@ -120,6 +120,15 @@ def test_hidden_items_are_never_proposed() -> None:
     assert found.item_row.tolist() == [[4, 5], [3, 4]]
 
 
+def test_hidden_items_have_their_say_in_the_scale_as_they_have_in_serving() -> None:
+    trial = make_trial({}, {0: [1]})
+    hidden = np.zeros((1, N_ITEMS), dtype=np.float32)
+    hidden[0, 5] = 1
+    found = label(replace(trial, hidden=Csr(hidden)), UP)
+    served = scale(UP.score_batch(trial.queries), "zscore")[0, [3, 4]]
+    np.testing.assert_array_equal(found.signals.score[0, :, 0], served)
+
+
 def test_shorter_lists_are_padded_and_masked() -> None:
     only_one = Fixed([NAN] * 5 + [1], [0, 1, 2, 3, 4, 5], [NAN] * 6)
     found = label(make_trial({}, {0: [1], 1: [1], 2: [0]}), only_one)
