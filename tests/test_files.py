@@ -14,7 +14,15 @@ import polars as pl
 import pytest
 
 from crossfade.errors import BundleError
-from crossfade.files import MANIFEST, open_published, publish, sha256, unwrapped, write_parquet
+from crossfade.files import (
+    MANIFEST,
+    open_published,
+    publish,
+    read_published,
+    sha256,
+    unwrapped,
+    write_parquet,
+)
 
 
 def write_text(text: str) -> Callable[[Path], None]:
@@ -345,3 +353,34 @@ def test_a_digest_is_the_published_one(tmp_path: Path) -> None:
     assert sha256(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_a_reader_overtaken_by_a_save_reads_the_new_version(tmp_path: Path) -> None:
+    save(tmp_path / "saved")
+    seen: list[str] = []
+
+    def slow(manifest: dict[str, Any], parts: Path) -> str:
+        seen.append(manifest["version"])
+        if len(seen) == 1:
+            save(tmp_path / "saved", "second")  # takes away the parts being read
+        try:
+            return (parts / "a.txt").read_text()
+        except FileNotFoundError:
+            raise BundleError("gone") from None
+
+    assert read_published(tmp_path / "saved", "bundle", 1, slow) == "second"
+    assert len(set(seen)) == len(seen) == 2
+
+
+def test_what_is_damaged_is_not_read_twice(tmp_path: Path) -> None:
+    save(tmp_path / "saved")
+    n_reads = 0
+
+    def fail(_: dict[str, Any], __: Path) -> str:
+        nonlocal n_reads
+        n_reads += 1
+        raise BundleError("damaged")
+
+    with pytest.raises(BundleError, match="damaged"):
+        read_published(tmp_path / "saved", "bundle", 1, fail)
+    assert n_reads == 1

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -24,6 +24,7 @@ from crossfade import __version__
 from crossfade.errors import BundleError
 
 MANIFEST = "manifest.json"
+T = TypeVar("T")
 _OWN_NAME = re.compile(rf"(parts-|\.{re.escape(MANIFEST)}-)[0-9a-f]{{16}}")
 """Names this module gives; nothing else in a directory is ever taken for its own."""
 
@@ -136,6 +137,41 @@ def _alone_in(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def read_published(
+    directory: Path, kind: str, schema: int, read: Callable[[dict[str, Any], Path], T]
+) -> T:
+    """What ``read`` makes of a saved directory.
+
+    A save takes the old parts away, also from under somebody who is still reading them.
+    So what looks damaged is read once more where the version has changed meanwhile.
+
+    Args:
+        directory: Where it lives.
+        kind: ``"dataset"`` or ``"bundle"``.
+        schema: Newest layout that ``read`` understands.
+        read: Gets the manifest and the folder of parts.
+
+    Raises:
+        BundleError: As `open_published`, or from ``read``.
+    """
+    version = _version(directory)
+    try:
+        return read(*open_published(directory, kind, schema))
+    except BundleError:
+        if version is None or _version(directory) == version:
+            raise
+    return read(*open_published(directory, kind, schema))
+
+
+def _version(directory: Path) -> object:
+    """Version of what is saved, None where that cannot be told."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest.get("version") if isinstance(manifest, dict) else None
 
 
 def open_published(directory: Path, kind: str, schema: int) -> tuple[dict[str, Any], Path]:

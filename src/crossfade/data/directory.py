@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from crossfade.config import validate
 from crossfade.data.dataset import TABLES, Dataset
 from crossfade.data.target import Target
 from crossfade.errors import BundleError
-from crossfade.files import open_published, publish, write_parquet
+from crossfade.files import publish, read_published, write_parquet
 
 SCHEMA = 1
 
@@ -61,8 +62,11 @@ def load_dataset(directory: Path) -> Dataset:
     Raises:
         BundleError: If it is missing, damaged or from a newer crossfade.
     """
-    manifest, parts = open_published(directory, "dataset", SCHEMA)
-    frames = {}
+    return read_published(directory, "dataset", SCHEMA, _read)
+
+
+def _read(manifest: dict[str, Any], parts: Path) -> Dataset:
+    directory, frames = parts.parent, {}
     for table in TABLES:
         if f"{table}.parquet" in manifest["files"]:
             try:

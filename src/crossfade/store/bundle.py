@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from crossfade.errors import BundleError
-from crossfade.files import open_published, publish, unwrapped, write_parquet
+from crossfade.files import publish, read_published, unwrapped, write_parquet
 from crossfade.types import Arrays
 
 SCHEMA = 1
@@ -61,15 +61,17 @@ def load_bundle(directory: Path) -> Bundle:
     Raises:
         BundleError: If it is missing, damaged or from a newer crossfade.
     """
-    manifest, parts = open_published(directory, "bundle", SCHEMA)
 
-    def checked(name: str) -> Path:
-        manifest["files"][name]  # no checksum, no reading: KeyError
-        return parts / name
+    def read(manifest: dict[str, Any], parts: Path) -> Bundle:
+        def checked(name: str) -> Path:
+            manifest["files"][name]  # no checksum, no reading: KeyError
+            return parts / name
 
-    try:
-        arrays = {name: load_file(checked(f"{name}.safetensors")) for name in manifest["arrays"]}
-        frames = {name: pl.read_parquet(checked(f"{name}.parquet")) for name in manifest["frames"]}
-    except (KeyError, TypeError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
-        raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
-    return Bundle(manifest, arrays, frames, manifest["version"])
+        try:
+            arrays = {n: load_file(checked(f"{n}.safetensors")) for n in manifest["arrays"]}
+            frames = {n: pl.read_parquet(checked(f"{n}.parquet")) for n in manifest["frames"]}
+        except (KeyError, TypeError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
+            raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
+        return Bundle(manifest, arrays, frames, manifest["version"])
+
+    return read_published(directory, "bundle", SCHEMA, read)
