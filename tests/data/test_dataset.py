@@ -249,7 +249,7 @@ def test_cuts_leave_the_original_alone(timed: Dataset) -> None:
     timed.before(START + timedelta(hours=2))
     timed.without_users(np.array([0], dtype=np.int32))
     timed.without_items(np.array([0], dtype=np.int32))
-    timed.with_target(Target(strength="value"))
+    timed.with_target(Target(skips_count=True))
     assert timed.events.equals(before)
 
 
@@ -298,7 +298,7 @@ def test_another_target_changes_strength_only(timed: Dataset) -> None:
     assert strict.events["strength"].to_list() == [0.0, 1.0]
     assert strict.target.min_value == 4
     assert timed.events.drop("strength").equals(
-        timed.with_target(Target(strength="value")).events.drop("strength")
+        timed.with_target(Target(skips_count=True)).events.drop("strength")
     )
 
 
@@ -376,3 +376,13 @@ def test_histories_carry_strength_and_sessions(untimed: Dataset) -> None:
 def test_a_row_that_is_nobody_is_refused(timed: Dataset, row: int) -> None:
     with pytest.raises(ValueError, match=rf"user rows must lie in 0 … 2, got {row}"):
         timed.queries([0, row])
+
+
+def test_a_target_about_columns_the_log_lacks_is_refused(untimed: Dataset) -> None:
+    # It would let every event through without a word.
+    target = Target(min_value=4, min_played_ms=30_000, strength="value")
+    with pytest.raises(DataError) as refused:
+        untimed.with_target(target)
+    for rule in ("min_value needs value", 'strength = "value"', "min_played_ms needs played_ms"):
+        assert rule in str(refused.value)
+    assert untimed.with_target(Target(skips_count=True)).n_events == untimed.n_events

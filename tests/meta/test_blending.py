@@ -57,7 +57,7 @@ def test_no_base_ever_saw_the_block_it_is_scored_on(
     monkeypatch.setattr(Spy, "log", [])
     data = checkerboard(60)
     plan = make_plan(data, ProtocolConfig(name=protocol), seed=0)
-    tune_blend(plan, {"spy": {}, "popularity": {}}, BlendConfig(), seed=0)
+    tune_blend(plan, {"spy": {}, "popularity": {}}, BlendConfig(min_requests=1), seed=0)
     kinds = [kind for kind, _ in Spy.log]
     assert kinds == ["fitted", "asked", "history"] * 2  # the fuse block, then the calibrate block
     for block in (Spy.log[:3], Spy.log[3:]):
@@ -98,7 +98,7 @@ def choose(calibrate: LabelledSignals, monkeypatch: pytest.MonkeyPatch) -> Blend
     monkeypatch.setattr(blending, "_signals", signals)
     plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate", flags=("as told",))
     bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
-    return tune_blend(plan, bases, BlendConfig(), seed=0)
+    return tune_blend(plan, bases, BlendConfig(min_requests=1), seed=0)
 
 
 def test_a_blend_that_loses_on_the_calibrate_block_gives_way_to_the_best_base(
@@ -121,6 +121,18 @@ def test_a_blend_that_holds_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(choice.weights.values()) == pytest.approx(1)
 
 
+def test_too_few_requests_tune_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The same blocks that let the blend serve when three requests are said to be enough.
+    monkeypatch.setattr(blending, "_signals", lambda *_: dict.fromkeys(blending.SCALINGS, FUSE))
+    plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate", flags=())
+    bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
+    choice = tune_blend(plan, bases, BlendConfig(min_requests=4), seed=0)
+    assert not choice.kept
+    assert choice.weights == {"first": 1.0, "second": 0.0}
+    (flag,) = choice.flags
+    assert flag.startswith("too few requests to tune a blend (3)")
+
+
 def test_the_scale_is_decided_where_nothing_was_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     # Weights on z-scores look perfect where they were tuned and fail on the next block.
     blocks = {
@@ -130,7 +142,7 @@ def test_the_scale_is_decided_where_nothing_was_tuned(monkeypatch: pytest.Monkey
     monkeypatch.setattr(blending, "_signals", lambda block, *_: blocks[block])
     plan: Any = SimpleNamespace(fuse="fuse", calibrate="calibrate", flags=())
     bases = {"first": {"model": "item_knn"}, "second": {"model": "popularity"}}
-    choice = tune_blend(plan, bases, BlendConfig(), seed=0)
+    choice = tune_blend(plan, bases, BlendConfig(min_requests=1), seed=0)
     assert choice.scaling == "reciprocal_rank"
     assert choice.calibrate_blend == 1.0
 
@@ -233,11 +245,11 @@ def test_who_else_asks_changes_nothing(n_requests: int) -> None:
 def test_tuning_finds_the_base_that_knows() -> None:
     data = checkerboard(60)
     plan = make_plan(data, ProtocolConfig(name="user"), seed=0)
-    choice = tune_blend(plan, BASES, BlendConfig(), seed=0)
+    choice = tune_blend(plan, BASES, BlendConfig(min_requests=1), seed=0)
     # Popularity cannot tell odd users from even ones.
     assert choice.best_base == "item_knn"
     assert choice.weights["item_knn"] > choice.weights["popularity"]
-    assert choice == tune_blend(plan, BASES, BlendConfig(), seed=0)
+    assert choice == tune_blend(plan, BASES, BlendConfig(min_requests=1), seed=0)
 
 
 def test_every_wrong_setting_of_every_base_is_reported() -> None:
@@ -264,6 +276,6 @@ def test_long_work_is_reported() -> None:
     data = checkerboard(60)
     plan = make_plan(data, ProtocolConfig(name="user"), seed=0)
     with reporting_to(Listener()):
-        tune_blend(plan, BASES, BlendConfig(), seed=0)
+        tune_blend(plan, BASES, BlendConfig(min_requests=1), seed=0)
     for words in ("fit item_knn", "score the fuse block", "tune weights", "score the calibrate"):
         assert any(words in task for task in started)

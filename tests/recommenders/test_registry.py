@@ -36,5 +36,5 @@ def test_every_fault_is_reported_at_once() -> None:
     message = str(caught.value)
     assert 'there is no recommender "eese"; choose from ' in message
     assert "regularisation should be greater than 0, got -1" in message
-    assert "recommenders.hits: " in message
+    assert "bases.hits: " in message
     assert "x is not a setting" in message

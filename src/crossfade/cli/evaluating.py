@@ -156,7 +156,7 @@ def blend_lines(experiment: "Experiment") -> list[str]:
     choice = experiment.choice
     used = sorted(((w, label) for label, w in choice.weights.items() if w > 0), reverse=True)
     lines = [f"blend ({choice.scaling}): " + ", ".join(f"{label} {w:.2f}" for w, label in used)]
-    if not choice.kept:
+    if choice.calibrate_blend < choice.calibrate_base:
         lines.append(
             f"the tuned blend lost to {choice.best_base} on the calibrate block "
             f"({choice.calibrate_blend:.4f} to {choice.calibrate_base:.4f}), so that base serves alone"

@@ -59,7 +59,7 @@ def describe(model: "HybridModel") -> list[str]:
         f"best base {choice.best_base} {choice.calibrate_base:.4f}",
     ]
     lines += [f"flag: {flag}" for flag in choice.flags]
-    if not choice.kept:
+    if choice.calibrate_blend < choice.calibrate_base:
         lines.append("the blend did not hold there, so the best base serves alone")
     lines += [f"note: {notice}" for base in model.bases.values() for notice in base.notices]
     return lines

@@ -265,7 +265,17 @@ class Dataset:
         return replace(self, events=self.events.filter(stays), taggings=taggings)
 
     def with_target(self, target: Target) -> "Dataset":
-        """The same log under another idea of what counts as positive."""
+        """The same log under another idea of what counts as positive.
+
+        Raises:
+            DataError: If a rule looks at a column the events lack, since it would let
+                everything through.
+        """
+        unmet = target.unmet(self.events.columns)
+        if unmet:
+            raise DataError(
+                f"{self.name}: target {', '.join(unmet)}, which the events lack; leave the rule out"
+            )
         events = self.events.with_columns(target.expression(self.events.columns))
         return replace(self, events=events, target=target)
 

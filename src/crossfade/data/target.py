@@ -31,6 +31,22 @@ class Target(Settings):
         description="Strength of one positive event: 1, its value, or log(1 + value) (for play counts).",
     )
 
+    def unmet(self, columns: list[str]) -> list[str]:
+        """Rules that look at a column the events lack, as ``rule needs column``."""
+        needs = {
+            "value": [
+                *(["min_value"] if self.min_value is not None else []),
+                *([f'strength = "{self.strength}"'] if self.strength != "one" else []),
+            ],
+            "played_ms": ["min_played_ms"] if self.min_played_ms is not None else [],
+        }
+        return [
+            f"{rule} needs {column}"
+            for column, rules in needs.items()
+            for rule in rules
+            if column not in columns
+        ]
+
     def expression(self, columns: list[str]) -> pl.Expr:
         """Strength of each event as a Float32 expression.
 

@@ -32,6 +32,12 @@ class BlendConfig(Settings):
         100, ge=1, description="Items each base proposes to a candidate list."
     )
     max_requests: int = Field(2000, ge=1, description="A larger block is sampled to this many.")
+    min_requests: int = Field(
+        30,
+        ge=1,
+        description="With fewer requests in the fuse or calibrate block nothing can be tuned or checked, and "
+        "the best base serves alone.",
+    )
     depth: int = Field(10, ge=1, description="The blend maximises NDCG at this depth.")
 
 
@@ -158,7 +164,9 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
     scaling, blend = max(tuned, key=lambda pair: _ndcg(pair[1], held_back[pair[0]], config))
     blend_ndcg = _ndcg(blend, held_back[scaling], config)
     base_ndcg = _ndcg(_alone(best, len(labels)), held_back[scaling], config)
-    kept = blend_ndcg >= base_ndcg
+    n_fewest = min(len(parts["zscore"].n_relevant) for parts in (signals, held_back))
+    enough = n_fewest >= config.min_requests
+    kept = enough and blend_ndcg >= base_ndcg
     weights = (blend if kept else _alone(best, len(labels))).weights
     return BlendChoice(
         scaling=scaling,
@@ -168,8 +176,12 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
         calibrate_blend=blend_ndcg,
         calibrate_base=base_ndcg,
         prior=None if prior is None else labels[prior],
-        flags=plan.flags,
+        flags=plan.flags if enough else (*plan.flags, _too_few(n_fewest)),
     )
+
+
+def _too_few(n_requests: int) -> str:
+    return f"too few requests to tune a blend ({n_requests}), so the best base serves alone"
 
 
 def _tuned(name: Scaling, labelled: LabelledSignals, config: BlendConfig) -> list[StaticBlend]:

@@ -20,22 +20,26 @@ RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
 """From name to class; a new recommender joins by being listed here."""
 
 
-def make(name: str, settings: Mapping[str, Any] | None = None) -> Recommender[Any]:
+def make(
+    name: str, settings: Mapping[str, Any] | None = None, label: str | None = None
+) -> Recommender[Any]:
     """An unfitted recommender.
 
     Args:
         name: One of `RECOMMENDERS`.
         settings: Values that differ from the defaults of its ``Config``.
+        label: What messages call it; its name by default.
 
     Raises:
         ConfigError: For an unknown name, or with one line per wrong setting.
     """
     if name not in RECOMMENDERS:
         raise ConfigError(
-            f'there is no recommender "{name}"; choose from {", ".join(sorted(RECOMMENDERS))}'
+            f'bases.{label or name}: there is no recommender "{name}"; '
+            f"choose from {', '.join(sorted(RECOMMENDERS))}"
         )
     kind = RECOMMENDERS[name]
-    return kind(validate(kind.Config, dict(settings or {}), f"recommenders.{name}"))
+    return kind(validate(kind.Config, dict(settings or {}), f"bases.{label or name}"))
 
 
 def make_all(labelled: Mapping[str, Mapping[str, Any]]) -> dict[str, Recommender[Any]]:
@@ -53,10 +57,9 @@ def make_all(labelled: Mapping[str, Mapping[str, Any]]) -> dict[str, Recommender
         settings = dict(entry)
         name = str(settings.pop("model", label))
         try:
-            made[label] = make(name, settings)
+            made[label] = make(name, settings, label)
         except ConfigError as error:
-            where = "" if name == label else f"recommenders.{label}: "
-            faults.append(f"{where}{error}")
+            faults.append(str(error))
     if faults:
         raise ConfigError("\n".join(faults))
     return made
