@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from crossfade.arrays import top_k
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.content import catalogue_words, tag_counts
 from crossfade.recommenders.content_knn import ContentKNN, ContentKNNConfig
-from crossfade.testing import tiny_catalogue
+from crossfade.testing import checkerboard, tiny_catalogue
 from crossfade.types import Csr
 
 HETREC = Path(__file__).parents[2] / "../shared/data/lastfm-hetrec2011"
@@ -193,3 +194,21 @@ def taggings_of(data: Dataset) -> Csr:
     where = (data.taggings["user_row"].to_numpy(), data.taggings["item_row"].to_numpy())
     ones = np.ones(data.taggings.height, dtype=np.float32)
     return Csr((ones, where), shape=(data.n_users, data.n_items))
+
+
+def test_with_shuffled_content_nothing_is_found() -> None:
+    # The control: if lists stayed good, something else than content would be telling.
+    data = checkerboard(40)
+    queries = data.queries(range(40))
+    shuffled = pl.Series("genres", data.items["genres"].sample(fraction=1, shuffle=True, seed=4))
+    places = []
+    for content in (data.items["genres"], shuffled):
+        known = replace(data, items=data.items.with_columns(content))
+        scores = model(text_weight=0).fit(known).score_batch(queries)
+        scores[queries.owner, queries.item_row] = np.nan
+        own = scores[np.arange(40), np.arange(40)][:, None]
+        # Mid-rank of each user's own item among the 22 they have not met, in [0, 1].
+        above, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+        places.append((above + equal / 2) / 21)
+    assert places[0].max() < 0.03
+    assert places[1].mean() == pytest.approx(0.5, abs=0.12)

@@ -9,7 +9,7 @@ Each check takes a function that makes a fresh, unfitted model, and raises
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -253,6 +253,21 @@ def check_evidence_counts(make: Maker) -> None:
     assert evidence["history_count"] == 9
     assert evidence["item_support"] == 9
     assert np.isnan(evidence["recency_days"])
+
+
+def check_snapshots_are_no_input(make: Maker) -> None:
+    """Columns of the catalogue that hold today's fame or site ratings move no score.
+
+    They were taken after the last event, so a model that reads them knows the future.
+    """
+    data = checkerboard()
+    fame = np.arange(data.n_items, dtype=np.float64)
+    names = ("popularity", "snapshot_average_rating", "n_ratings", "acclaim")
+    told = replace(data, items=data.items.with_columns(pl.Series(n, fame) for n in names))
+    told = replace(told, users=told.users.with_columns(pl.lit(9).alias("n_plays_today")))
+    queries = data.queries(range(data.n_users))
+    plain, knowing = (make().fit(d).score_batch(queries) for d in (data, told))
+    np.testing.assert_array_equal(plain, knowing)
 
 
 RECOMMENDER_CHECKS: tuple[Callable[[Maker], None], ...] = tuple(
