@@ -104,3 +104,9 @@ def test_one_request_and_seven_keep_their_shapes(size: int) -> None:
     queries = make([[(0, 1.0), (1, 0.0)]] * size)
     assert queries.positives.shape == queries.seen.shape == (size, 5)
     assert queries.take([0]).positives.shape == (1, 5)
+
+
+@pytest.mark.parametrize("row", [-1, 5])
+def test_a_stranger_cannot_like_what_is_no_item(row: int) -> None:
+    with pytest.raises(ValueError, match=f"item rows must lie in 0 … 4, got {row}"):
+        Queries.of_items([2, row], 5)

@@ -283,6 +283,22 @@ def test_leave_last_holds_out_one_item_per_user() -> None:
     assert any("secondary" in flag for flag in plan.flags)
 
 
+def test_leave_last_keeps_what_was_skipped_before_the_last_positive_in_the_history() -> None:
+    # p1 p2 p3 s4 p5 s6 by everybody (p wanted, s skipped): p5 is asked for, s4 was met before.
+    names = ["p1", "p2", "p3", "s4", "p5", "s6"]
+    rows = [
+        (f"u{u}", name, START + timedelta(minutes=n))
+        for u in (0, 1)
+        for n, name in enumerate(names)
+    ]
+    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    data = Dataset.build(events.with_columns(skipped=pl.col("item_id").str.starts_with("s")))
+    (test,) = make_plan(data, ProtocolConfig(name="leave-last")).tests
+    shown = test.queries.item_row[: test.queries.indptr[1]]
+    assert data.item_ids.decode(shown) == ["p1", "p2", "p3", "s4"]
+    assert data.item_ids.decode(test.relevant[[0]].indices) == ["p5"]
+
+
 # -- cold -----------------------------------------------------------------------------------
 
 

@@ -42,8 +42,15 @@ class Queries:
 
     @classmethod
     def of_items(cls, item_rows: Sequence[int] | Rows, n_items: int) -> "Queries":
-        """One stranger who likes some items, no times known."""
+        """One stranger who likes some items, no times known.
+
+        Raises:
+            ValueError: If a row is outside the catalogue; unknown ids (-1) must be left out.
+        """
         items = np.asarray(item_rows, dtype=np.int32)
+        wrong = items[(items < 0) | (items >= n_items)]
+        if len(wrong):
+            raise ValueError(f"item rows must lie in 0 … {n_items - 1}, got {wrong[0]}")
         return cls(
             user_row=np.array([-1], dtype=np.int32),
             as_of_us=None,

@@ -70,7 +70,8 @@ def _labels_from_end(users: Rows, positive: Bools) -> Ints:
     before: Ints = np.cumsum(positive) - positive
     start = np.searchsorted(users, users, side="left")
     total = np.bincount(users, weights=positive).astype(np.int64)[users]
-    from_end = np.maximum(total - (before - before[start]), 1)
+    # What is no positive follows the one before it and shares its block.
+    from_end = total - (before - before[start]) + ~positive
     held_out = from_end <= np.minimum(total - 1, TEST)
     return np.where(held_out, TEST + 1 - from_end, BASE)
 
