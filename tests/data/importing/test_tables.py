@@ -255,6 +255,34 @@ def test_position_in_a_show_orders_a_day(tmp_path: Path, now: datetime) -> None:
     assert events["session_id"].to_list() == ["ann 2020-05-01"] * 2
 
 
+PLUS = {"timestamp": {"column": "start", "plus": "offset"}}
+
+
+def test_large_offsets_are_exact_to_the_second(tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "log.csv").write_text(
+        "user_id,item_id,start,offset\nann,a,2020-01-01,100000001\nann,b,2020-01-01,\n"
+    )
+    mapping = mapping_of(events={"file": "log.csv", "columns": PLUS})
+    import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    events = load_dataset(tmp_path / "data").events
+    assert events["timestamp"].to_list() == [start, start + timedelta(seconds=100_000_001)]
+
+
+@pytest.mark.parametrize("offset", ["inf", "-inf", "1e300", "1e12", "200000000", "-9000000000"])
+def test_an_offset_that_leads_out_of_all_reason_is_a_fault(
+    offset: str, tmp_path: Path, now: datetime
+) -> None:
+    (tmp_path / "log.csv").write_text(
+        f"user_id,item_id,start,offset\nann,a,2020-01-01,5\nann,b,2020-01-01,{offset}\n"
+    )
+    mapping = mapping_of(events={"file": "log.csv", "columns": PLUS})
+    with pytest.raises(DataError) as caught:
+        import_table(mapping, tmp_path / "data", now=now, root=tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.check, problem.where) == ("bad_timestamp", "log.csv: line 3, column offset")
+
+
 def test_rows_without_a_required_column_are_set_aside_not_faulted(
     tmp_path: Path, now: datetime, left_out: Callable[[Any], list[dict[str, Any]]]
 ) -> None:

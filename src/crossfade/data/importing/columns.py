@@ -105,6 +105,12 @@ def as_number(
     return kept, faults
 
 
+def as_double(values: pl.Series, label: str) -> tuple[pl.Series, list[Fault]]:
+    """Float64, where a rounded number would do harm; a word is a fault, NaN is null."""
+    numbers, faults = _numbers(values, label)
+    return numbers.fill_nan(None), faults
+
+
 def as_whole_number(
     sources: Sources, label: str, scale: float = 1.0
 ) -> tuple[pl.Series, list[Fault]]:

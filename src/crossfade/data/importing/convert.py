@@ -9,6 +9,7 @@ import polars as pl
 from crossfade.data.importing.batch import Batch
 from crossfade.data.importing.columns import (
     as_date,
+    as_double,
     as_flag,
     as_id,
     as_is,
@@ -203,10 +204,11 @@ class Converter:
             faults.append(Fault("empty_timestamp", label, empty, values, mend))
         if column.plus is not None:
             added, odd = readable(batch.frame[column.plus], column.plus, lists=False)
-            offset, wrong = as_number([added], column.plus, nan_is_missing=True)
-            faults += [*odd, *wrong]
-            shift = (offset.cast(pl.Float64).fill_null(0.0) * column.plus_seconds * 1e6).round(0)
-            times = (times.to_physical() + shift.cast(pl.Int64)).cast(TIMESTAMP)
+            offset, wrong = as_double(added, column.plus)
+            times, outside = self._times[name].moved(times, offset * column.plus_seconds)
+            mend = "check the unit (plus_seconds), or leave it empty if it is unknown"
+            out = Fault("bad_timestamp", column.plus, outside, offset.cast(pl.String), mend)
+            faults += [*odd, *wrong, out]
         return times, faults
 
     def _without_time(self, batch: Batch, faults: list[Fault]) -> list[Fault]:

@@ -16,6 +16,9 @@ from crossfade.data.schema import TIMESTAMP
 EARLIEST_US = 86_400_000_000
 """1970-01-02: what lies before is an unset clock, not a listener."""
 
+MAX_SHIFT_US = 4e15
+"""More than a century: no offset anybody means, and still exact as a float."""
+
 Spelling = Literal["time", "date", "text", "s", "ms", "us"]
 UNIT_US: dict[str, float] = {"s": 1e6, "ms": 1e3, "us": 1.0}
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
@@ -70,6 +73,18 @@ class TimeReader:
         mend = f"check the clock or the unit of this column (read as {self.describe()})"
         faults.append(self._fault("future_timestamp", future, values, mend))
         return times.set(bad | mixed | future, None).cast(TIMESTAMP).rename("time"), faults
+
+    def moved(self, times: pl.Series, seconds: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """Times moved by some seconds (unknown ones by none), and which lead out of all reason.
+
+        Those come out null: before 1970, after now, or beyond what a time can say.
+        """
+        shift = (seconds.fill_null(0.0) * 1e6).round(0)
+        beyond = ~shift.is_between(-MAX_SHIFT_US, MAX_SHIFT_US)
+        moved = times.to_physical() + shift.set(beyond, 0.0).cast(pl.Int64)
+        out = (moved < EARLIEST_US) | (moved > self.now_us) | beyond
+        out &= times.is_not_null()
+        return moved.set(out, None).cast(TIMESTAMP), out.fill_null(value=False)
 
     def describe(self) -> str:
         """How the column was understood."""
