@@ -28,7 +28,7 @@ RATINGS = Path(__file__).parents[1] / "../shared/data/movielens-1m/ratings.parqu
 GRID = tuple(product((2.0, 5.0, 10.0), (20.0, 40.0, 80.0, 160.0)))  # alpha, regularisation
 ROUNDS = (5, 8, 10, 12, 15, 18, 21, 25, 30, 40, 60)
 SETTLED = 0.99  # within 1 % of a model's own best
-REPEATS = 5
+REPEATS = 11
 
 Model = type[NMF] | type[IALS]
 

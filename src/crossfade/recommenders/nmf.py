@@ -87,10 +87,11 @@ class NMF(FactorRecommender[NMFConfig]):
         return loss
 
     def _objective(self, loss: Doubles, user: Floats, item: Floats) -> float:
-        users, items = user.astype(np.float64), item.astype(np.float64)
-        everywhere = np.sum((users.T @ users) * (items.T @ items))
-        size = np.sum(users**2) + np.sum(items**2)
-        total = users.sum() + items.sum()
+        # The products that `_solve` makes as well; doubles would cost a tenth of the fit.
+        users, items = ((side.T @ side).astype(np.float64) for side in (user, item))
+        everywhere = np.sum(users * items)
+        size = np.trace(users) + np.trace(items)
+        total = user.sum(dtype=np.float64) + item.sum(dtype=np.float64)
         return float(
             loss.sum()
             + everywhere
