@@ -21,7 +21,9 @@ class NMFConfig(FactorConfig):
     )
     max_iterations: int = Field(60, ge=1, description="Most rounds over users, then items.")
     tolerance: float = Field(
-        2e-4, ge=0, description="Stop when a round lowers the objective by less than this share."
+        2e-4,
+        ge=0,
+        description="Stop when a round lowers the objective by less than this share; 0: never.",
     )
 
 
@@ -60,7 +62,9 @@ class NMF(FactorRecommender[NMFConfig]):
             self._solve(by_user, user, item, sweeps=1 if round_ else 3)
             loss = self._solve(by_item, item, user, sweeps=1)
             history.append(self._objective(loss, user, item))
-            if len(history) > 1 and history[-2] - history[-1] < self.config.tolerance * history[-2]:
+            # Rounding may lift the settled objective by a speck; 0 asks for every round.
+            least_gain = self.config.tolerance * history[-2] if len(history) > 1 else 0
+            if least_gain and history[-2] - history[-1] < least_gain:
                 break
         self.objective_history = tuple(history)
         return user, item
