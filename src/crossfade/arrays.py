@@ -1,5 +1,8 @@
 """Small numeric kernels shared by scoring, evaluation and serving."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numba
 import numpy as np
 
@@ -66,3 +69,16 @@ def unpack_csr(name: str, arrays: Arrays) -> Csr:
     n_rows, n_columns = (int(n) for n in arrays[f"{name}.shape"])
     parts = (arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"])
     return Csr(parts, shape=(n_rows, n_columns))
+
+
+def pack_strings(name: str, texts: Sequence[str]) -> Arrays:
+    """Strings as plain arrays whose names start with ``name``."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return {f"{name}.utf8": np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.ends": ends}
+
+
+def unpack_strings(name: str, arrays: Arrays) -> list[str]:
+    """The inverse of `pack_strings`."""
+    whole, ends = arrays[f"{name}.utf8"].tobytes(), arrays[f"{name}.ends"].tolist()
+    return [whole[start:stop].decode() for start, stop in pairwise(ends)]

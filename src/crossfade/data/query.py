@@ -10,6 +10,19 @@ from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 
 @dataclass(frozen=True)
+class Taste:
+    """What somebody says they like, before or beside anything they do.
+
+    Attributes:
+        genres: Genre labels, any case.
+        moods: Mood labels, any case.
+    """
+
+    genres: tuple[str, ...] = ()
+    moods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Queries:
     """A batch of requests, each with the history that was known at its time.
 
@@ -26,6 +39,7 @@ class Queries:
         strength: Positive evidence of each event; 0 means seen but not wanted.
         session_row: Session of each event; -1 where unknown.
         n_items: Width of the catalogue.
+        tastes: What each person said they like, ``n`` of them; None where nobody was asked.
     """
 
     user_row: Rows
@@ -36,6 +50,7 @@ class Queries:
     strength: Floats
     session_row: Rows
     n_items: int
+    tastes: tuple[Taste, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -78,6 +93,7 @@ class Queries:
             strength=self.strength[flat],
             session_row=self.session_row[flat],
             n_items=self.n_items,
+            tastes=None if self.tastes is None else tuple(self.tastes[p] for p in places.tolist()),
         )
 
     def batches(self, size: int) -> Iterator[tuple[slice, "Queries"]]:

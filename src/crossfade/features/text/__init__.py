@@ -1,0 +1,1 @@
+"""Text of items as vectors."""

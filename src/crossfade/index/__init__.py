@@ -1,0 +1,1 @@
+"""Nearest neighbours among item vectors: exact, or approximate with a measured loss."""
