@@ -44,7 +44,7 @@ class AudioFeatures:
     @property
     def known(self) -> Bools:
         """Where there is a value, measured or guessed, shape ``(n, 8)``."""
-        return self.source != Source.MISSING
+        return np.not_equal(self.source, Source.MISSING.value)
 
     @classmethod
     def from_items(cls, items: pl.DataFrame) -> "AudioFeatures":
