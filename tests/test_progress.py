@@ -17,6 +17,9 @@ class Recorder:
     def advance(self, task: str, steps: int) -> None:
         self.told.append(("advance", task, steps))
 
+    def note(self, task: str, text: str) -> None:
+        self.told.append(("note", task, text))
+
     def finish(self, task: str) -> None:
         self.told.append(("finish", task))
 
@@ -37,6 +40,13 @@ def test_a_task_tells_its_start_steps_and_end() -> None:
         ("advance", "fit", 1),
         ("finish", "fit"),
     ]
+
+
+def test_a_note_belongs_to_its_task() -> None:
+    recorder = Recorder()
+    with reporting_to(recorder), task("fit") as running:
+        running.note("loss 0.5")
+    assert recorder.told == [("start", "fit", None), ("note", "fit", "loss 0.5"), ("finish", "fit")]
 
 
 def test_a_step_counts_when_its_work_is_done() -> None:

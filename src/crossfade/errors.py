@@ -5,6 +5,7 @@ CrossfadeError
 ├── DataError            outside data is wrong; carries every `Problem` found
 ├── UnknownIdError       an id that is not in the data set or bundle
 ├── NotFittedError       a model was asked before `fit` or `load`
+├── TrainingError        training broke down, such as a loss that is not a number
 ├── BundleError          a saved directory is missing, damaged or too new
 └── MissingExtraError    an optional dependency is not installed
 
@@ -64,6 +65,10 @@ class UnknownIdError(CrossfadeError):
 
 class NotFittedError(CrossfadeError):
     """A model was asked for scores before it learned anything."""
+
+
+class TrainingError(CrossfadeError):
+    """Training broke down and its weights are of no use."""
 
 
 class BundleError(CrossfadeError):

@@ -21,6 +21,9 @@ class Reporter(Protocol):
     def advance(self, task: str, steps: int) -> None:
         """Some more steps are done."""
 
+    def note(self, task: str, text: str) -> None:
+        """What there is to say about the task right now, such as its loss; replaces the last note."""
+
     def finish(self, task: str) -> None:
         """The task is over, also when it failed."""
 
@@ -48,6 +51,11 @@ class Task:
         """Tell that ``steps`` more are done."""
         if self._reporter is not None:
             self._reporter.advance(self._name, steps)
+
+    def note(self, text: str) -> None:
+        """Show a short text beside the task until the next one."""
+        if self._reporter is not None:
+            self._reporter.note(self._name, text)
 
 
 @contextmanager

@@ -62,6 +62,14 @@ def test_a_bar_of_unknown_length_shows_its_name(terminal: Terminal) -> None:
     assert "1/?" in plain(terminal.getvalue())
 
 
+def test_a_bar_shows_the_latest_note_as_it_was_written(terminal: Terminal) -> None:
+    bars = BarReporter(terminal)
+    with reporting_to(bars), task("fit", total=2) as running:
+        running.note("loss 0.75 [mean]")
+        bars._bars.refresh()
+    assert "loss 0.75 [mean]" in plain(terminal.getvalue())
+
+
 def test_tasks_may_follow_and_hold_each_other(terminal: Terminal) -> None:
     bars = BarReporter(terminal)
     with reporting_to(bars):
@@ -100,6 +108,23 @@ def test_a_long_task_tells_how_far_it_is_every_ten_seconds(monkeypatch: pytest.M
         # 300 in 12 s are 25 a second; 1,700 more take 68 s.
         "fit nmf: 300 of 2,000, 25.0/s, 68 s left",
         "fit nmf: 16.0 s",
+    ]
+
+
+def test_the_latest_note_stands_at_the_end_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    with reporting_to(LineReporter(stream)), task("train", total=4) as running:
+        clock.now += 10
+        running.note("loss 0.9")
+        running.note("loss 0.8")
+        running.advance(2)
+        running.note("loss 0.7")
+    with reporting_to(LineReporter(stream)), task("train"):  # nothing is left of the note
+        clock.now += 1
+    assert stream.getvalue().splitlines() == [
+        "train: 2 of 4, 0.2/s, 10 s left; loss 0.8",
+        "train: 10.0 s; loss 0.7",
+        "train: 1.0 s",
     ]
 
 

@@ -270,6 +270,9 @@ def test_long_work_is_reported() -> None:
         def advance(self, task: str, steps: int) -> None:
             pass
 
+        def note(self, task: str, text: str) -> None:
+            pass
+
         def finish(self, task: str) -> None:
             pass
 

@@ -5,6 +5,7 @@ import time
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -43,6 +44,7 @@ class BarReporter:
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=Console(file=stream),
             transient=True,
         )
@@ -52,11 +54,15 @@ class BarReporter:
         """Show a bar, a pulsing one where the length is unknown."""
         if not self._running:
             self._bars.start()
-        self._running[task] = self._bars.add_task(task, total=total)
+        self._running[task] = self._bars.add_task(task, total=total, note="")
 
     def advance(self, task: str, steps: int) -> None:
         """Move its bar."""
         self._bars.advance(self._running[task], steps)
+
+    def note(self, task: str, text: str) -> None:
+        """Put the text after its bar."""
+        self._bars.update(self._running[task], note=escape(text))
 
     def finish(self, task: str) -> None:
         """Take its bar away."""
@@ -71,6 +77,7 @@ class LineReporter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._tasks: dict[str, tuple[float, float, int, int | None]] = {}
+        self._notes: dict[str, str] = {}
 
     def start(self, task: str, total: int | None) -> None:
         """Remember when it began."""
@@ -85,14 +92,20 @@ class LineReporter:
             told, rate = now, done / (now - began)
             left = "" if total is None or rate == 0 else f", {(total - done) / rate:.0f} s left"
             of = "" if total is None else f" of {total:,}"
-            print(f"{task}: {done:,}{of}, {rate:,.1f}/s{left}", file=self._stream, flush=True)
+            note = f"; {self._notes[task]}" if task in self._notes else ""
+            print(f"{task}: {done:,}{of}, {rate:,.1f}/s{left}{note}", file=self._stream, flush=True)
         self._tasks[task] = (began, told, done, total)
+
+    def note(self, task: str, text: str) -> None:
+        """Remember the text for the next line."""
+        self._notes[task] = text
 
     def finish(self, task: str) -> None:
         """Say how long it took, unless nobody had to wait."""
         seconds = time.monotonic() - self._tasks.pop(task)[0]
+        note = f"; {self._notes.pop(task)}" if task in self._notes else ""
         if seconds >= WORTH_A_LINE_S:
-            print(f"{task}: {seconds:.1f} s", file=self._stream, flush=True)
+            print(f"{task}: {seconds:.1f} s{note}", file=self._stream, flush=True)
 
 
 def reporter() -> Reporter:

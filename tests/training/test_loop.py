@@ -1,0 +1,422 @@
+"""The loop on a problem whose answer is known: least squares through the origin."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crossfade.errors import BundleError, ConfigError, DataError, TrainingError
+from crossfade.progress import reporting_to
+from crossfade.training.batches import ShuffledRows
+from crossfade.training.config import TrainConfig
+from crossfade.training.history import History
+from crossfade.training.loop import train
+from crossfade.types import Ints
+
+N = 40
+CPU = TrainConfig(epochs=5, lr=0.05, device="cpu")
+ROWS = ShuffledRows(N, batch_size=16)
+
+
+class Network(nn.Module):
+    """An embedding, a hidden layer with dropout, a norm with running statistics, a temperature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.default_generator.manual_seed(5)
+            self.names = nn.Embedding(N, 4)
+            self.hidden = nn.Linear(4, 8)
+            self.norm = nn.BatchNorm1d(8)
+            self.drop = nn.Dropout(0.3)
+            self.last = nn.Linear(8, 1)
+            self.temperature = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        hidden = self.drop(torch.relu(self.norm(self.hidden(self.names(rows)))))
+        out: Tensor = self.last(hidden)[:, 0] * self.temperature
+        return out
+
+
+WANTED = torch.sin(torch.arange(N, dtype=torch.float32))
+
+
+def squared(model: nn.Module, rows: Ints) -> Tensor:
+    at = torch.from_numpy(rows)
+    error: Tensor = model(at) - WANTED[at]
+    return error.square().mean()
+
+
+def minus_error(model: nn.Module) -> float:
+    everything = torch.arange(N)
+    return -float((model(everything) - WANTED).square().mean())
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def run(model: nn.Module, config: TrainConfig = CPU, **more: Any) -> History:
+    return train(model, ROWS, squared, config, **{"seed": 7, "purpose": "train test", **more})
+
+
+# -- learning --------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss() -> None:
+    history = run(Network(), CPU.changed(epochs=30))
+    assert history.n_epochs == 30
+    assert history.loss[-1] < 0.5 * history.loss[0]
+
+
+def test_one_weight_follows_adamw_by_hand() -> None:
+    # The gradient of 3 w is 3. AdamW's first step moves by lr against its sign (up to eps)
+    # after taking lr * weight_decay of the weight off: 2 - 0.1 * 0.5 * 2 - 0.1 = 1.8.
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(1, 1)
+            nn.init.constant_(self.layer.weight, 2.0)
+            nn.init.constant_(self.layer.bias, 2.0)
+
+    model = Plain()
+    config = TrainConfig(epochs=1, lr=0.1, weight_decay=0.5, device="cpu")
+    train(
+        model,
+        ShuffledRows(1, 1),
+        lambda m, _: 3 * (m.layer.weight + m.layer.bias).sum(),
+        config,
+        seed=0,
+        purpose="by hand",
+    )
+    assert model.layer.weight.item() == pytest.approx(1.8, abs=1e-6)
+    assert model.layer.bias.item() == pytest.approx(1.9, abs=1e-6)  # no decay
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_batches() -> None:
+    told = iter([1.0, 2.0, 6.0])
+
+    def scripted(model: nn.Module, rows: Ints) -> Tensor:
+        return squared(model, rows) * 0 + next(told)
+
+    history = train(Network(), ROWS, scripted, CPU.changed(epochs=1), seed=0, purpose="train test")
+    assert history.loss == (3.0,)
+
+
+def test_dropout_is_on_in_training_and_off_in_validation_and_afterwards() -> None:
+    modes = []
+
+    def loss(model: nn.Module, rows: Ints) -> Tensor:
+        modes.append(model.training)
+        return squared(model, rows)
+
+    def validate(model: nn.Module) -> float:
+        modes.append(model.training)
+        assert not torch.is_grad_enabled()
+        return 0.0
+
+    model = Network()
+    train(model, ROWS, loss, CPU.changed(epochs=2), seed=0, purpose="x", validate=validate)
+    assert modes == [True, True, True, False] * 2
+    assert not model.training
+
+
+def test_a_long_gradient_is_clipped() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    for clip in (None, 3.0):
+        config = TrainConfig(epochs=1, clip_norm=clip, device="cpu")
+        train(
+            model, ShuffledRows(1, 1), lambda m, _: 30 * m.weight.sum(), config, seed=0, purpose="x"
+        )
+        assert model.weight.grad is not None
+        assert model.weight.grad.item() == pytest.approx(30 if clip is None else 3, rel=1e-5)
+
+
+# -- randomness ------------------------------------------------------------------------
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
+    one, two, three = Network(), Network(), Network()
+    run(one)
+    torch.rand(3)  # the world's generator moves on in between
+    run(two)
+    run(three, seed=8)
+    assert same(weights(one), weights(two))
+    assert not same(weights(one), weights(three))
+
+
+def test_the_worlds_generators_are_left_as_they_were() -> None:
+    before = torch.get_rng_state()
+    run(Network())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_validation_may_draw_what_it_likes() -> None:
+    def curious(model: nn.Module) -> float:
+        torch.rand(7)
+        return minus_error(model)
+
+    one, two = Network(), Network()
+    run(one, validate=minus_error)
+    run(two, validate=curious)
+    assert same(weights(one), weights(two))
+
+
+# -- early stopping --------------------------------------------------------------------
+
+
+def scripted(values: list[float]) -> tuple[Callable[[nn.Module], float], list[dict[str, Tensor]]]:
+    """A validation that gives the values in turn and keeps the weights it saw."""
+    left, seen = iter(values), []
+
+    def validate(model: nn.Module) -> float:
+        seen.append(weights(model))
+        return next(left)
+
+    return validate, seen
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run() -> None:
+    validate, seen = scripted([0.1, 0.4, 0.3, 0.2, 0.9])
+    model = Network()
+    history = run(model, CPU.changed(epochs=9, patience=2), validate=validate)
+    assert history.validation == (0.1, 0.4, 0.3, 0.2)
+    assert history.best_epoch == 2
+    assert history.stopped_early
+    assert same(weights(model), seen[1])
+    assert not same(weights(model), seen[3])
+
+
+def test_patience_0_never_stops() -> None:
+    validate, seen = scripted([0.5, 0.4, 0.3, 0.2])
+    model = Network()
+    history = run(model, CPU.changed(epochs=4, patience=0), validate=validate)
+    assert history.n_epochs == 4
+    assert not history.stopped_early
+    assert same(weights(model), seen[0])
+
+
+def test_without_validation_the_last_epoch_is_kept() -> None:
+    history = run(Network(), CPU.changed(patience=1))
+    assert history.validation == ()
+    assert history.best_epoch == history.n_epochs == 5
+
+
+# -- resuming --------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def killed_in_epoch(number: int) -> Callable[[nn.Module, Ints], Tensor]:
+    calls = 0
+
+    def loss(model: nn.Module, rows: Ints) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == (number - 1) * len(ROWS) + 2:
+            raise KilledError
+        return squared(model, rows)
+
+    return loss
+
+
+FULL = TrainConfig(
+    epochs=6, lr=0.05, device="cpu", schedule="cosine", warmup_share=0.2, clip_norm=1.0, patience=0
+)
+
+
+@pytest.mark.parametrize("validate", [None, minus_error])
+def test_a_killed_run_ends_as_if_nothing_had_happened(
+    tmp_path: Path, validate: Callable[[nn.Module], float] | None
+) -> None:
+    whole = Network()
+    wanted = run(whole, FULL, validate=validate)
+
+    place = tmp_path / "checkpoint"
+    arguments: dict[str, Any] = {"seed": 7, "purpose": "train test", "validate": validate}
+    with pytest.raises(KilledError):
+        train(Network(), ROWS, killed_in_epoch(3), FULL, checkpoint=place, **arguments)
+    n_calls = 0
+
+    def counting(model: nn.Module, rows: Ints) -> Tensor:
+        nonlocal n_calls
+        n_calls += 1
+        return squared(model, rows)
+
+    resumed = Network()
+    found = train(resumed, ROWS, counting, FULL, checkpoint=place, **arguments)
+    assert n_calls == 4 * len(ROWS)  # epochs 3 to 6
+    assert same(weights(resumed), weights(whole))
+    assert found.loss == wanted.loss
+    assert found.validation == wanted.validation
+
+
+def test_the_best_epoch_survives_a_kill(tmp_path: Path) -> None:
+    validate, seen = scripted([0.1, 0.9, 0.2])
+    with pytest.raises(KilledError):
+        train(Network(), ROWS, killed_in_epoch(4), FULL, seed=7, purpose="x",
+              validate=validate, checkpoint=tmp_path / "c")  # fmt: skip
+    later, _ = scripted([0.3, 0.4, 0.5])
+    model = Network()
+    history = run(model, FULL, purpose="x", validate=later, checkpoint=tmp_path / "c")
+    assert history.validation == (0.1, 0.9, 0.2, 0.3, 0.4, 0.5)
+    assert same(weights(model), seen[1])
+
+
+def test_a_finished_run_gives_its_result_at_once(tmp_path: Path) -> None:
+    validate, _ = scripted([0.5, 0.4, 0.3])
+    config = FULL.changed(patience=2)
+    first, again = Network(), Network()
+    history = run(first, config, validate=validate, checkpoint=tmp_path)
+
+    def never(model: nn.Module) -> float:
+        raise AssertionError
+
+    assert run(again, config, validate=never, checkpoint=tmp_path) == history
+    assert history.stopped_early
+    assert same(weights(first), weights(again))
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
+    run(Network(), data="monday", checkpoint=tmp_path)
+    other = Network()
+    with torch.no_grad():
+        other.temperature.add_(1)
+    with pytest.raises(ConfigError) as caught:
+        run(other, CPU.changed(lr=0.5), data="tuesday", checkpoint=tmp_path)
+    for words in ("lr 0.05 there, 0.5 now", "data monday there", "starting_weights", "delete it"):
+        assert words in str(caught.value)
+
+
+def test_a_damaged_checkpoint_says_how_to_go_on(tmp_path: Path) -> None:
+    run(Network(), checkpoint=tmp_path)
+    (part,) = tmp_path.glob("parts-*/model.safetensors")
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="train from the start"):
+        run(Network(), checkpoint=tmp_path)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(BundleError, match=r"thesis\.txt"):
+        run(Network(), checkpoint=tmp_path)
+
+
+# -- what goes wrong -------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_batch_and_spares_the_weights() -> None:
+    calls = 0
+
+    def loss(model: nn.Module, rows: Ints) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return squared(model, rows) * (float("nan") if calls == 5 else 1.0)
+
+    model = Network()
+    with pytest.raises(TrainingError, match=r"nan in epoch 2, batch 2 of 3; lower lr \(0\.05\)"):
+        train(model, ROWS, loss, CPU, seed=0, purpose="train test")
+    assert all(bool(w.isfinite().all()) for w in model.parameters())
+
+
+def test_a_gradient_that_is_no_number_is_found_by_the_end_of_the_epoch() -> None:
+    def loss(model: Network, rows: Ints) -> Tensor:
+        # The square root of 0 is 0, its slope infinite; times 0 that is NaN.
+        return squared(model, rows) + (model.temperature * 0).sqrt()
+
+    with pytest.raises(TrainingError, match="temperature"):
+        train(Network(), ShuffledRows(N, N), loss, CPU, seed=0, purpose="x")
+
+
+def test_a_validation_that_is_no_number_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="validation value is nan after epoch 1"):
+        run(Network(), validate=lambda _: float("nan"))
+
+
+def test_no_examples_are_an_error() -> None:
+    with pytest.raises(DataError, match="no training examples"):
+        train(Network(), ShuffledRows(0, 4), squared, CPU, seed=0, purpose="x")
+
+
+def test_batches_must_keep_their_promise() -> None:
+    class Short(ShuffledRows):
+        def epoch(self, rng: np.random.Generator) -> Iterator[Ints]:
+            yield next(super().epoch(rng))
+
+    with pytest.raises(ValueError, match="promised 3 per epoch and gave 1"):
+        train(Network(), Short(N, 16), squared, CPU, seed=0, purpose="x")
+
+
+# -- telling ---------------------------------------------------------------------------
+
+
+class Recorder:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.steps = 0
+        self.notes: list[str] = []
+
+    def start(self, task: str, total: int | None) -> None:
+        assert task == "train test"
+        self.total = total
+
+    def advance(self, task: str, steps: int) -> None:
+        self.steps += steps
+
+    def note(self, task: str, text: str) -> None:
+        self.notes.append(text)
+
+    def finish(self, task: str) -> None:
+        pass
+
+
+def test_progress_counts_batches_and_tells_loss_and_validation() -> None:
+    recorder = Recorder()
+    validate, _ = scripted([0.25, 0.125])
+    with reporting_to(recorder):
+        history = run(Network(), CPU.changed(epochs=2), validate=validate)
+    assert recorder.total == recorder.steps == 6
+    assert recorder.notes[-2] == f"epoch 2 of 2, loss {history.loss[1]:.4g}"
+    assert recorder.notes[-1] == (
+        f"epoch 2 of 2, loss {history.loss[1]:.4g}, validation 0.125 (best 0.25)"
+    )
+
+
+def test_a_resumed_run_counts_what_is_left(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(Network(), ROWS, killed_in_epoch(3), CPU, seed=7, purpose="train test",
+              checkpoint=tmp_path)  # fmt: skip
+    recorder = Recorder()
+    with reporting_to(recorder):
+        run(Network(), checkpoint=tmp_path)
+    assert recorder.total == recorder.steps == 3 * 3
+
+
+def test_each_epoch_is_announced_also_after_a_kill(tmp_path: Path) -> None:
+    told: list[int] = []
+    with pytest.raises(KilledError):
+        train(Network(), ROWS, killed_in_epoch(2), CPU, seed=7, purpose="train test",
+              checkpoint=tmp_path, begin_epoch=told.append)  # fmt: skip
+    run(Network(), checkpoint=tmp_path, begin_epoch=told.append)
+    assert told == [1, 2, 2, 3, 4, 5]
+
+
+def test_a_history_is_plain_json() -> None:
+    history = run(Network(), CPU.changed(epochs=2))
+    told = json.loads(json.dumps(history.to_json(), allow_nan=False))
+    assert told["n_examples"] == N
+    assert told["best_epoch"] == 2
+    assert told["examples_per_s"] == [N / s for s in told["seconds"]]
