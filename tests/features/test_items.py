@@ -235,12 +235,6 @@ def test_lengths_that_disagree_are_refused() -> None:
         ItemSchemaConfig(min_creator_items=0)
 
 
-def test_stated_labels_are_read_like_those_of_the_catalogue() -> None:
-    schema = fitted()
-    assert schema.genre_rows((" ROCK ", "ska", "", "jazz")).tolist() == [1, 0, 3]
-    assert schema.mood_rows(()).tolist() == []
-
-
 def test_every_column_keeps_to_its_dictionary() -> None:
     arrays = fitted().transform(CATALOGUE)
     table = np.column_stack([arrays.audio, arrays.audio_confidence, arrays.numeric])

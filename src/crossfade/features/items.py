@@ -199,14 +199,6 @@ class ItemSchema:
             np.clip(numeric, -config.clip, config.clip).astype(np.float32),
         )
 
-    def genre_rows(self, labels: tuple[str, ...]) -> Rows:
-        """Rows of genres somebody names, in any case; 0 for unseen ones, empty texts left out."""
-        return self.genres.rows(_normal_texts(labels))
-
-    def mood_rows(self, labels: tuple[str, ...]) -> Rows:
-        """As `genre_rows`."""
-        return self.moods.rows(_normal_texts(labels))
-
     def _confidence(self, audio: AudioFeatures) -> Floats:
         """How much each value tells, shape ``(n, 8)``."""
         sigma = _unit_width(audio.sigma)
@@ -253,11 +245,6 @@ def _creator_pairs(items: pl.DataFrame) -> pl.DataFrame:
     label = pl.coalesce(texts) if texts else pl.lit(None, dtype=pl.String)
     rows = items.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), label=label)
     return rows.drop_nulls()
-
-
-def _normal_texts(labels: tuple[str, ...]) -> pl.Series:
-    texts = pl.DataFrame({"label": list(labels)}, schema={"label": pl.String})
-    return texts.select(normal(pl.col("label"))).filter(pl.col("label") != "")["label"]
 
 
 def _audio(items: pl.DataFrame, audio: AudioFeatures | None) -> AudioFeatures:
