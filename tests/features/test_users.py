@@ -100,6 +100,11 @@ def test_labels_share_the_weight_of_their_item() -> None:
     assert moods == [[0, 1], [0, 0], [1, 0]]
 
 
+def test_a_limit_leaves_older_events_out() -> None:
+    queries = asked([(0, 0, 1), (1, 0, 1), (2, 0, 0)], [(0, 0, 1)])
+    assert preferences(queries, max_events=1)[0] == [[0, 0.5, 0.5], [0, 1, 0]]
+
+
 def test_a_stated_taste_is_all_there_is_of_a_stranger() -> None:
     tastes = (Taste(genres=(" Jazz", "polka")), Taste(moods=("CALM",)), Taste(genres=("",)))
     genres, moods = preferences(asked([], [], [], tastes=tastes))

@@ -68,6 +68,7 @@ def label_preferences(
     schema: ItemSchema,
     half_life_days: float | None,
     *,
+    max_events: int | None = None,
     top: tuple[int, int] | None = None,
     stated_weight: float = STATED_WEIGHT,
 ) -> tuple[Csr, Csr]:
@@ -82,6 +83,7 @@ def label_preferences(
         items: The whole catalogue, ``queries.n_items`` of them.
         schema: What made them.
         half_life_days: None, or data without times, lets all events count alike.
+        max_events: Only so many of the newest positive events count; None takes all.
         top: Genres and moods kept per person; `DOCUMENTED_TOP` for the documented form,
             None keeps all. Equal weights keep the more common label.
         stated_weight: What a stated taste counts, in events of this moment.
@@ -90,8 +92,12 @@ def label_preferences(
         Shares of shape ``(n, n_genres + 1)`` and ``(n, n_moods + 1)`` in label rows, column 0
         for unseen labels. Rows sum to 1; where nothing is known of a person they are empty.
     """
-    weights = history_weights(queries, half_life_days, None)
-    events = Csr((weights, queries.item_row, queries.indptr), shape=(len(queries), queries.n_items))
+    weights = history_weights(queries, half_life_days, max_events)
+    counts = weights > 0
+    indptr = np.concatenate([[0], np.cumsum(counts)])[queries.indptr]
+    events = Csr(
+        (weights[counts], queries.item_row[counts], indptr), shape=(len(queries), queries.n_items)
+    )
     faded = _fade_to_request(queries, half_life_days)
     parts = (
         ("genres", schema.genres, items.genre_indptr, items.genre_row),
@@ -99,12 +105,12 @@ def label_preferences(
     )
     genres, moods = (
         _mixed(
-            events @ _label_shares(indptr, rows, len(labels)),
+            events @ _label_shares(starts, rows, len(labels)),
             faded,
             _stated(queries, column, labels) * stated_weight,
             most,
         )
-        for (column, labels, indptr, rows), most in zip(parts, top or (None, None), strict=True)
+        for (column, labels, starts, rows), most in zip(parts, top or (None, None), strict=True)
     )
     return genres, moods
 
