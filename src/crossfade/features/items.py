@@ -165,7 +165,7 @@ class ItemSchema:
         deviation = _nan_std(numeric)
         return cls(
             config=config,
-            creators=Labels.fit(_creator_pairs(items), known, config.min_creator_items),
+            creators=Labels.fit(creator_pairs(items), known, config.min_creator_items),
             genres=Labels.fit(label_pairs(items, "genres"), known, config.min_label_items),
             moods=Labels.fit(label_pairs(items, "moods"), known, config.min_label_items),
             audio_spread=_spread(_audio(items, audio), known),
@@ -185,7 +185,7 @@ class ItemSchema:
             DataError: If an audio value is out of range, or the shapes do not agree.
         """
         n, config = items.height, self.config
-        creators = _creator_pairs(items)
+        creators = creator_pairs(items)
         creator_row = np.zeros(n, dtype=np.int32)
         creator_row[creators["row"].to_numpy()] = self.creators.rows(creators["label"])
         numeric = (_numeric(items) - self.numeric_mean) / self.numeric_spread
@@ -233,7 +233,7 @@ class ItemSchema:
         )
 
 
-def _creator_pairs(items: pl.DataFrame) -> pl.DataFrame:
+def creator_pairs(items: pl.DataFrame) -> pl.DataFrame:
     """``row`` and ``label`` of each item's creator; ids and names cannot be mistaken for one another."""
     texts = []
     if "creator_id" in items.columns:  # as it stands: the case of an id may matter

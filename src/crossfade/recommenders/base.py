@@ -60,6 +60,7 @@ class Recommender(ABC, Generic[C]):
         Config: The settings model.
         serves_cold_users: Whether an empty history still gives scores.
         serves_cold_items: Whether items without any positive event get scores.
+        reads_tastes: Whether genres and moods that somebody names move scores.
         notices: What a reader of the fitted model's numbers must know; usually empty.
     """
 
@@ -67,6 +68,7 @@ class Recommender(ABC, Generic[C]):
     Config: ClassVar[type[Settings]]
     serves_cold_users: ClassVar[bool] = False
     serves_cold_items: ClassVar[bool] = False
+    reads_tastes: ClassVar[bool] = False
 
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]

@@ -122,3 +122,23 @@ def _add_sparse(  # noqa: PLR0917  (kernels know no keywords)
             value, row = values[place], indices[place]
             for other in range(row_indptr[row], row_indptr[row + 1]):
                 out[i, row_indices[other]] += value * row_values[other]
+
+
+@numba.njit(cache=True, nogil=True)
+def largest_places(values: Floats, k: int) -> Ints:
+    """Places of the k largest values in their own order; among equals the first places."""
+    n = len(values)
+    if n <= k:
+        return np.arange(n)
+    ordered = np.sort(values)
+    least = ordered[n - k]
+    n_ties = k - (n - np.searchsorted(ordered, least, side="right"))
+    chosen = np.empty(k, dtype=np.int64)
+    size = 0
+    for place in range(n):
+        if values[place] == least:
+            n_ties -= 1
+        if values[place] > least or (values[place] == least and n_ties >= 0):
+            chosen[size] = place
+            size += 1
+    return chosen

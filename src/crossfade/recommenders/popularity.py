@@ -29,12 +29,7 @@ class Popularity(Recommender[PopularityConfig]):
     serves_cold_users = True
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
-        weight: Doubles = dataset.events["strength"].to_numpy().astype(np.float64)
-        if dataset.time_us is not None and self.config.half_life_days is not None and len(weight):
-            age_days = (dataset.time_us[-1] - dataset.time_us) / MICROSECONDS_PER_DAY
-            weight = weight * np.exp2(-age_days / self.config.half_life_days)
-        rows = dataset.events["item_row"].to_numpy()
-        total = np.bincount(rows, weights=weight, minlength=dataset.n_items)
+        total = faded_strength(dataset, self.config.half_life_days)
         # The most popular item is 1; an all-negative log leaves every item at 0.
         self._share = (total / max(total.max(initial=0.0), np.finfo(np.float64).tiny)).astype(
             np.float32
@@ -49,3 +44,17 @@ class Popularity(Recommender[PopularityConfig]):
 
     def _restore(self, state: Arrays) -> None:
         self._share = state["share"].astype(np.float32)
+
+
+def faded_strength(dataset: Dataset, half_life_days: float | None) -> Doubles:
+    """Sum of positive strength per item, halved every ``half_life_days`` before the newest event.
+
+    Returns:
+        Shape ``(n_items,)``. Without times, or a half-life of None, nothing fades.
+    """
+    weight: Doubles = dataset.events["strength"].to_numpy().astype(np.float64)
+    if dataset.time_us is not None and half_life_days is not None and len(weight):
+        age_days = (dataset.time_us[-1] - dataset.time_us) / MICROSECONDS_PER_DAY
+        weight = weight * np.exp2(-age_days / half_life_days)
+    rows = dataset.events["item_row"].to_numpy()
+    return np.bincount(rows, weights=weight, minlength=dataset.n_items).astype(np.float64)

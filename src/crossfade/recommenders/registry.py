@@ -8,6 +8,9 @@ from crossfade.errors import ConfigError
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content_knn import ContentKNN
 from crossfade.recommenders.ease import EASE
+from crossfade.recommenders.genre_item_knn import GenreItemKNN
+from crossfade.recommenders.genre_neighbours import GenreNeighbours
+from crossfade.recommenders.genre_popularity import GenrePopularity
 from crossfade.recommenders.ials import IALS
 from crossfade.recommenders.item_knn import ItemKNN
 from crossfade.recommenders.nmf import NMF
@@ -15,7 +18,19 @@ from crossfade.recommenders.popularity import Popularity
 from crossfade.recommenders.session_knn import SessionKNN
 
 RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
-    kind.name: kind for kind in (Popularity, ItemKNN, EASE, NMF, IALS, SessionKNN, ContentKNN)
+    kind.name: kind
+    for kind in (
+        Popularity,
+        ItemKNN,
+        EASE,
+        NMF,
+        IALS,
+        SessionKNN,
+        ContentKNN,
+        GenrePopularity,
+        GenreNeighbours,
+        GenreItemKNN,
+    )
 }
 """From name to class; a new recommender joins by being listed here."""
 

@@ -8,7 +8,7 @@ from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.kernels import csr_parts, in_threads, transposed
+from crossfade.recommenders.kernels import csr_parts, in_threads, largest_places, transposed
 from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
 
 LEAST_WEIGHT = 2.0**-10
@@ -229,7 +229,7 @@ def _vote(  # noqa: PLR0917  (kernels know no keywords)
                     n += 1
                 shared[session] += weight
         similarity = shared[touched[:n]] * session_vote[touched[:n]]
-        for place in _largest(similarity, n_neighbours):
+        for place in largest_places(similarity, n_neighbours):
             session = touched[place]
             for other in range(session_indptr[session], session_indptr[session + 1]):
                 item = session_items[other]
@@ -242,23 +242,3 @@ def _vote(  # noqa: PLR0917  (kernels know no keywords)
         shared[touched[:n]] = 0
         for place in range(query_indptr[query], query_indptr[query + 1]):
             own[query_items[place]] = 0
-
-
-@numba.njit(cache=True, nogil=True)
-def _largest(values: Floats, k: int) -> Ints:
-    """Places of the k largest values in their own order; among equals the first places."""
-    n = len(values)
-    if n <= k:
-        return np.arange(n)
-    ordered = np.sort(values)
-    least = ordered[n - k]
-    n_ties = k - (n - np.searchsorted(ordered, least, side="right"))
-    chosen = np.empty(k, dtype=np.int64)
-    size = 0
-    for place in range(n):
-        if values[place] == least:
-            n_ties -= 1
-        if values[place] > least or (values[place] == least and n_ties >= 0):
-            chosen[size] = place
-            size += 1
-    return chosen
