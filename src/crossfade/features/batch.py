@@ -87,8 +87,8 @@ def _fill(out: Statistics, asked: _Requests, plays: Plays, reference: SessionRef
     stop = np.searchsorted(plays.user, asked.user, side="right")
     if asked.as_of_us is not None and plays.time_us is not None:
         end = stop
-        stop = _count_before(plays.time_us, start, end, asked.as_of_us)
-        recent = _count_before(
+        stop = count_before(plays.time_us, start, end, asked.as_of_us)
+        recent = count_before(
             plays.time_us, start, end, asked.as_of_us - reference.config.recent_us
         )
         out.first_us[asked.place] = plays.time_us[np.minimum(start, len(plays.time_us) - 1)]
@@ -105,7 +105,7 @@ def _fill(out: Statistics, asked: _Requests, plays: Plays, reference: SessionRef
     out.longest_streak[asked.place] = np.where(stop > start, longest[np.maximum(stop - 1, 0)], 0)
 
 
-def _count_before(time_us: Times, low: Ints, high: Ints, moment_us: Times) -> Ints:
+def count_before(time_us: Times, low: Ints, high: Ints, moment_us: Times) -> Ints:
     """First place in each ``[low, high)`` whose time is not before the moment: bisection, all at once."""
     low, high = low.copy(), high.copy()
     while (open_ := low < high).any():
