@@ -46,6 +46,11 @@ def random_log(seed: int = 0, n: int = 400, *, times: bool = True) -> Dataset:
     return log([(int(u), int(i), int(m)) for u, i, m in draws], times=times)
 
 
+def rules_of(name: ProtocolName, **others: float) -> ProtocolConfig:
+    """In logs drawn at random every item is old, so cold items are a share."""
+    return ProtocolConfig.model_validate({"name": name, "cold_items": "share", **others})
+
+
 def trials(plan: Plan) -> list[Trial]:
     return [plan.fuse, plan.calibrate, *plan.tests]
 
@@ -77,7 +82,7 @@ def test_what_is_wanted_is_new_wherever_seen_items_are_excluded(
     drawn: Plays, name: ProtocolName
 ) -> None:
     try:
-        plan = make_plan(log(drawn), ProtocolConfig(name=name, cold_share=0.4))
+        plan = make_plan(log(drawn), rules_of(name, cold_share=0.4))
     except DataError:
         return
     for trial in trials(plan):
@@ -94,7 +99,7 @@ def test_what_is_wanted_is_new_wherever_seen_items_are_excluded(
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_blocks_are_disjoint_and_complete(name: ProtocolName) -> None:
     data = random_log()
-    plan = make_plan(data, ProtocolConfig(name=name))
+    plan = make_plan(data, rules_of(name))
     assert sum(plan.block_sizes.values()) == data.n_events
     assert tuple(plan.block_sizes) == BLOCKS
     if name in {"cold-users", "cold-items"}:
@@ -107,7 +112,7 @@ def test_blocks_are_disjoint_and_complete(name: ProtocolName) -> None:
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_equal_seeds_give_equal_plans(name: ProtocolName, seed: int) -> None:
-    first, second = (make_plan(random_log(), ProtocolConfig(name=name), seed) for _ in range(2))
+    first, second = (make_plan(random_log(), rules_of(name), seed) for _ in range(2))
     for a, b in zip(trials(first), trials(second), strict=True):
         assert a.train.events.equals(b.train.events)
         np.testing.assert_array_equal(a.queries.user_row, b.queries.user_row)
@@ -340,7 +345,9 @@ def test_cold_users_leave_no_trace_in_training() -> None:
 
 
 def test_cold_items_leave_no_trace_in_training_or_histories() -> None:
-    plan = make_plan(tagged_log(), ProtocolConfig(name="cold-items", cold_share=0.3))
+    plan = make_plan(
+        tagged_log(), ProtocolConfig(name="cold-items", cold_share=0.3, cold_items="share")
+    )
     for trial in trials(plan):
         assert trial.candidates is not None
         cold = set(np.flatnonzero(trial.candidates).tolist())
@@ -355,7 +362,7 @@ def test_cold_items_leave_no_trace_in_training_or_histories() -> None:
 
 def test_cold_items_a_user_has_met_are_not_offered_again() -> None:
     data = tagged_log()
-    plan = make_plan(data, ProtocolConfig(name="cold-items", cold_share=0.3))
+    plan = make_plan(data, ProtocolConfig(name="cold-items", cold_share=0.3, cold_items="share"))
     n_hidden = 0
     for trial in trials(plan):
         assert trial.candidates is not None
@@ -387,9 +394,16 @@ def test_tags_that_cannot_be_cut_are_flagged() -> None:
 
 
 @pytest.mark.parametrize("name", ["time", "repeat"])
-def test_timed_protocols_refuse_data_without_times(name: ProtocolName) -> None:
-    with pytest.raises(DataError, match=r"no times, so protocol .* use --protocol user"):
-        make_plan(random_log(times=False), ProtocolConfig(name=name))
+def test_data_without_times_are_cut_per_user_and_the_first_flag_says_so(name: ProtocolName) -> None:
+    data = random_log(times=False)
+    plan = make_plan(data, ProtocolConfig(name=name))
+    assert plan.flags[0] == f"no times: protocol {name} is impossible, user instead"
+    assert plan.protocol.name == "user"
+    asked = make_plan(data, ProtocolConfig(name="user"))
+    assert plan.flags[1:] == asked.flags
+    for one, other in zip(trials(plan), trials(asked), strict=True):
+        assert one.train.events.equals(other.train.events)
+        assert one.exclude_seen
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -49,7 +49,9 @@ def world(future_seed: int = 0) -> Dataset:
 
 
 def plan_of(data: Dataset, name: ProtocolName = "time", rolling_cuts: int = 1) -> Plan:
-    return make_plan(data, ProtocolConfig(name=name, rolling_cuts=rolling_cuts))
+    # In this log every item is old, so cold items are drawn.
+    rules = ProtocolConfig(name=name, rolling_cuts=rolling_cuts, cold_items="share")
+    return make_plan(data, rules)
 
 
 def wanted_by(events: pl.DataFrame, shape: tuple[int, int]) -> Csr:

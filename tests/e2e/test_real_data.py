@@ -120,16 +120,13 @@ def test_ease_on_movielens_equals_an_independent_computation(
 
 
 @pytest.mark.real
-def test_data_without_times_are_flagged_and_refuse_the_time_protocol(
+def test_data_without_times_are_flagged_and_cut_per_user(
     real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = imported("lastfm-hetrec2011", real_data, tmp_path)
-    assert run(["evaluate", str(directory)]) == 1
-    assert "--protocol user" in capsys.readouterr().err
-    answer = evaluated(
-        directory, tmp_path, capsys, ["popularity", "item_knn"], "--protocol", "user"
-    )
-    assert any("no times" in flag for flag in answer["flags"])
+    answer = evaluated(directory, tmp_path, capsys, ["popularity", "item_knn"])
+    assert answer["protocol"] == "user"
+    assert answer["flags"][0] == "no times: protocol time is impossible, user instead"
     assert ndcg(answer, "item_knn") > 2 * ndcg(answer, "popularity")
     data = load_dataset(directory)
     assert data.taggings is not None

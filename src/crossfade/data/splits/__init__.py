@@ -6,7 +6,15 @@ checked on the calibrate block and judged on the test block, each time with mode
 saw only earlier blocks.
 """
 
-from crossfade.data.splits.plan import make_plan
+from crossfade.data.splits.plan import make_plan, possible_protocol
 from crossfade.data.splits.trial import BLOCKS, Plan, ProtocolConfig, ProtocolName, Trial
 
-__all__ = ["BLOCKS", "Plan", "ProtocolConfig", "ProtocolName", "Trial", "make_plan"]
+__all__ = [
+    "BLOCKS",
+    "Plan",
+    "ProtocolConfig",
+    "ProtocolName",
+    "Trial",
+    "make_plan",
+    "possible_protocol",
+]

@@ -17,9 +17,9 @@ def cold_users(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
 
     def cold(trial: Trial) -> Trial:
         users = np.unique(trial.queries.user_row)
-        chosen = _share(users, protocol.cold_share, seed, "splits.cold-users")
+        chosen = chosen_share(users, protocol.cold_share, seed, "splits.cold-users")
         train = trial.train.without_users(chosen)
-        queries = _first_events(trial.queries, protocol.cold_history)
+        queries = _first_events(trial.queries, n_shown(protocol, len(trial.queries), seed))
         keep = np.flatnonzero(np.isin(queries.user_row, chosen))
         stranger = replace(queries.take(keep), user_row=np.full(len(keep), -1, dtype=np.int32))
         return checked(
@@ -34,11 +34,17 @@ def cold_users(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
             )
         )
 
-    flag = (
+    return _mapped(plan, cold, cold_users_flag(protocol))
+
+
+def cold_users_flag(protocol: ProtocolConfig) -> str:
+    """What a reader must know about cold users."""
+    fewest, most = protocol.fewest_shown, protocol.cold_history
+    shown = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return (
         f"cold users: {protocol.cold_share:.0%} of asking users unseen in training, "
-        f"{protocol.cold_history} events shown"
+        f"first {shown} events shown"
     )
-    return _mapped(plan, cold, flag)
 
 
 def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
@@ -46,14 +52,14 @@ def cold_items(plan: Plan, protocol: ProtocolConfig, seed: int) -> Plan:
 
     def cold(trial: Trial) -> Trial:
         items = np.unique(trial.relevant.indices).astype(np.int32)
-        chosen = _share(items, protocol.cold_share, seed, "splits.cold-items")
+        chosen = chosen_share(items, protocol.cold_share, seed, "splits.cold-items")
         is_cold = np.zeros(trial.queries.n_items, dtype=np.bool_)
         is_cold[chosen] = True
         relevant = Csr(trial.relevant.multiply(is_cold[None, :]))
         relevant.eliminate_zeros()
         keep = np.flatnonzero(np.diff(relevant.indptr))
         asking = trial.queries.take(keep)
-        queries = _without_items(asking, is_cold)
+        queries = filtered(asking, ~is_cold[asking.item_row])
         met = Csr(asking.seen.multiply(is_cold[None, :]))
         met.eliminate_zeros()
         return checked(
@@ -90,21 +96,24 @@ def _mapped(plan: Plan, change: Callable[[Trial], Trial], flag: str) -> Plan:
     )
 
 
-def _share(rows: Rows, share: float, seed: int, purpose: str) -> Rows:
-    n_chosen = max(1, round(len(rows) * share))
-    return generator(seed, purpose).choice(rows, size=n_chosen, replace=False)
+def chosen_share(rows: Rows | Ints, share: float, seed: int, purpose: str) -> Rows:
+    """A random share of some rows, one at least."""
+    n_chosen = min(len(rows), max(1, round(len(rows) * share)))
+    return generator(seed, purpose).choice(rows, size=n_chosen, replace=False).astype(np.int32)
 
 
-def _first_events(queries: Queries, n_events: int) -> Queries:
+def n_shown(protocol: ProtocolConfig, n_requests: int, seed: int) -> Ints:
+    """How many events each cold user shows, drawn evenly between the fewest and the most."""
+    rng = generator(seed, "splits.cold-history")
+    return rng.integers(protocol.fewest_shown, protocol.cold_history + 1, size=n_requests)
+
+
+def _first_events(queries: Queries, n_events: Ints) -> Queries:
     place = np.arange(len(queries.item_row)) - queries.indptr[:-1][queries.owner]
-    return _filtered(queries, place < n_events)
+    return filtered(queries, place < n_events[queries.owner])
 
 
-def _without_items(queries: Queries, gone: Bools) -> Queries:
-    return _filtered(queries, ~gone[queries.item_row])
-
-
-def _filtered(queries: Queries, keep: Bools) -> Queries:
+def filtered(queries: Queries, keep: Bools) -> Queries:
     """The same requests with some history events taken out."""
     sizes = np.bincount(queries.owner[keep], minlength=len(queries))
     indptr: Ints = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

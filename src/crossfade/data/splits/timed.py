@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 
 from crossfade.data.dataset import Dataset, to_datetime
+from crossfade.data.splits.cold import cold_users_flag
+from crossfade.data.splits.newcomers import new_item_trial, new_items_flags, new_user_trial
 from crossfade.data.splits.trial import (
     BLOCKS,
     CALIBRATE,
@@ -21,8 +23,8 @@ from crossfade.data.splits.trial import (
 from crossfade.types import Csr, Times
 
 
-def timed_plan(dataset: Dataset, protocol: ProtocolConfig) -> Plan:
-    """Blocks between global cut points; protocols ``time`` and ``repeat``."""
+def timed_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan:
+    """Blocks between global cut points."""
     times = dataset.time_us
     assert times is not None  # make_plan checks
     # 0.6 + 0.1 + 0.1 is a hair below 0.8: without the summand a cut can come one event early.
@@ -31,17 +33,27 @@ def timed_plan(dataset: Dataset, protocol: ProtocolConfig) -> Plan:
     bounds = [int(times[0]), *cuts, int(times[-1]) + 1]
     # Events at a cut belong to the later block, so equal times are never torn apart.
     counts = np.diff(np.searchsorted(times, bounds, side="left"))
-    repeat = protocol.name == "repeat"
+    asks_new_items = protocol.name == "cold-items" and protocol.cold_items == "first_seen"
 
     def trial(name: str, start: int, stop: int) -> Trial:
-        make = _session_trial if repeat else _cut_trial
+        if protocol.name == "cold-users":
+            return new_user_trial(dataset, name, (start, stop), protocol, seed)
+        if asks_new_items:
+            return new_item_trial(dataset, name, (start, stop), bounds[FUSE])
+        make = _session_trial if protocol.name == "repeat" else _cut_trial
         return among_known(make(dataset, name, start, stop), protocol, start)
 
     tests = [
         trial("test", start, stop)
         for start, stop in _windows(times, bounds[TEST], bounds[TEST + 1], protocol.rolling_cuts)
     ]
-    flags = ["repeat listening: items in the history may be recommended"] if repeat else []
+    flags = []
+    if protocol.name == "repeat":
+        flags.append("repeat listening: items in the history may be recommended")
+    elif protocol.name == "cold-users":
+        flags.append(cold_users_flag(protocol))
+    elif asks_new_items:
+        flags += new_items_flags(tests, to_datetime(bounds[FUSE]))
     return Plan(
         protocol=protocol,
         fuse=trial("fuse", bounds[FUSE], bounds[CALIBRATE]),

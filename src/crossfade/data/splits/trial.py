@@ -26,7 +26,7 @@ class ProtocolConfig(Settings):
         "time",
         description="time: global cuts, new items only; user: each user's own order cut; leave-last: each user's "
         "last positive; repeat: global cuts, rest of each session, known items allowed; cold-users, cold-items: "
-        "a share of users or items is kept out of training altogether.",
+        "some users or items are kept out of training altogether.",
     )
     base: float = Field(0.6, gt=0, lt=1, description="Share of events in the base block.")
     fuse: float = Field(0.1, gt=0, lt=1, description="Share of events in the fuse block.")
@@ -43,10 +43,24 @@ class ProtocolConfig(Settings):
         "catalogue: all, although a catalogue made from the log tells which items will be played.",
     )
     cold_share: float = Field(
-        0.1, gt=0, lt=1, description="Share of users or items kept out by cold-*."
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of asking users kept out by cold-users, and of wanted items by cold-items with `share`.",
     )
     cold_history: int = Field(
         3, ge=0, description="First events a cold user shows before being asked."
+    )
+    cold_history_min: int | None = Field(
+        None,
+        ge=0,
+        description="Fewest events a cold user shows; each shows a random number from here to `cold_history`. "
+        "Unset: all show `cold_history`.",
+    )
+    cold_items: Literal["first_seen", "share"] = Field(
+        "first_seen",
+        description="Which items cold-items asks for. first_seen: those without an event in the base block; share: "
+        "a random share of the wanted ones, also where there are no times.",
     )
 
     @model_validator(mode="after")
@@ -54,7 +68,16 @@ class ProtocolConfig(Settings):
         total = self.base + self.fuse + self.calibrate + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"base + fuse + calibrate + test must be 1, got {total:g}")
+        if self.fewest_shown > self.cold_history:
+            raise ValueError(
+                f"cold_history_min must be at most cold_history ({self.cold_history}), got {self.cold_history_min}"
+            )
         return self
+
+    @property
+    def fewest_shown(self) -> int:
+        """Fewest events a cold user shows."""
+        return self.cold_history if self.cold_history_min is None else self.cold_history_min
 
     @property
     def shares(self) -> tuple[float, float, float, float]:
