@@ -1,1 +1,23 @@
-"""Text of items as vectors."""
+"""Text of items as vectors: one text per item, encoders, and a cache of what they made.
+
+Importing this is cheap; an encoder's libraries are imported when it is made.
+"""
+
+from crossfade.features.text.base import N_DIMS, TextEncoder
+from crossfade.features.text.document import item_texts
+from crossfade.features.text.registry import (
+    ENCODER_NAMES,
+    EncoderName,
+    make_encoder,
+    restore_encoder,
+)
+
+__all__ = [
+    "ENCODER_NAMES",
+    "N_DIMS",
+    "EncoderName",
+    "TextEncoder",
+    "item_texts",
+    "make_encoder",
+    "restore_encoder",
+]
