@@ -77,10 +77,11 @@ def test_a_trend_is_the_share_of_late_over_the_share_of_always() -> None:
     assert trend[2] < trend[3]
 
 
-def test_nothing_is_known_before_the_first_step_has_ended() -> None:
-    data = dataset(heard(("a", 5), ("c", DAY + 5)))
-    trends = genres_at(data, 0, DAY - 1, DAY)
-    assert not trends[:2].any()
+@pytest.mark.parametrize("shrink", [0.7, 1, 3, 20])
+def test_nothing_is_known_before_the_first_step_has_ended(shrink: float) -> None:
+    data = dataset(heard(*[("abc"[i % 3], i) for i in range(6)], ("c", DAY + 5)))
+    trends = genres_at(data, 0, DAY - 1, DAY, config=CONFIG.changed(shrink_events=shrink))
+    assert not trends[:2].any()  # not even a rounding error of the votes to come
     assert trends[2].any()
 
 

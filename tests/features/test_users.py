@@ -128,6 +128,8 @@ def test_the_documented_form_keeps_the_strongest_labels() -> None:
     genres, moods = preferences(queries, top=(1, 1))
     assert genres == [[0, 1, 0], [0, 1, 0], [1, 0, 0]]  # equal halves keep the more common label
     assert moods == [[0, 1], [0, 1], [1, 0]]
+    tied = preferences(asked([(0, 0, 1), (2, 0, 1)]), top=(1, 1))[0]
+    assert tied == [[0, 1, 0]]  # and a label the base block knows before one it does not
     two = preferences(asked([(1, 0, 1), (2, 0, 0.1)]), None, top=(2, 1))[0]
     assert two == [[pytest.approx(2 / 3), pytest.approx(1 / 3), 0]]
 
