@@ -47,8 +47,8 @@ WANTED = torch.sin(torch.arange(N, dtype=torch.float32))
 
 
 def squared(model: nn.Module, rows: Ints) -> Tensor:
-    at = torch.from_numpy(rows)
-    error: Tensor = model(at) - WANTED[at]
+    at = torch.from_numpy(rows).to(next(model.parameters()).device)
+    error: Tensor = model(at) - WANTED.to(at.device)[at]
     return error.square().mean()
 
 
@@ -130,6 +130,16 @@ def test_dropout_is_on_in_training_and_off_in_validation_and_afterwards() -> Non
     assert not model.training
 
 
+def test_the_step_size_follows_the_whole_run_not_each_epoch() -> None:
+    # Under a gradient that never changes AdamW moves by lr x factor at each step. Half a
+    # cosine over two epochs of one batch: 1 and 0.5.
+    model = nn.Linear(1, 1, bias=False)
+    start = model.weight.item()
+    config = TrainConfig(epochs=2, lr=0.1, weight_decay=0, schedule="cosine", device="cpu")
+    train(model, ShuffledRows(1, 1), lambda m, _: m.weight.sum(), config, seed=0, purpose="x")
+    assert start - model.weight.item() == pytest.approx(0.15, abs=1e-5)
+
+
 def test_a_long_gradient_is_clipped() -> None:
     model = nn.Linear(1, 1, bias=False)
     for clip in (None, 3.0):
@@ -152,6 +162,18 @@ def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
     run(three, seed=8)
     assert same(weights(one), weights(two))
     assert not same(weights(one), weights(three))
+
+
+def test_each_epoch_draws_batches_and_dropout_of_its_own() -> None:
+    orders, drawn = [], []
+
+    def loss(model: nn.Module, rows: Ints) -> Tensor:
+        orders.append(tuple(rows.tolist()))
+        drawn.append(float(torch.rand(1)))
+        return squared(model, rows)
+
+    train(Network(), ShuffledRows(N, N), loss, CPU, seed=0, purpose="x")
+    assert len(set(orders)) == len(set(drawn)) == 5
 
 
 def test_the_worlds_generators_are_left_as_they_were() -> None:
@@ -420,3 +442,24 @@ def test_a_history_is_plain_json() -> None:
     assert told["n_examples"] == N
     assert told["best_epoch"] == 2
     assert told["examples_per_s"] == [N / s for s in told["seconds"]]
+
+
+# -- on a GPU --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_ends_within_a_tenth_of_the_loss_of_the_cpu(tmp_path: Path) -> None:
+    def made_on(device: str) -> tuple[float, Network]:
+        model = Network()
+        model.drop.p = 0.0  # the two draw different numbers
+        config = CPU.changed(epochs=40, lr=0.02, device=device)
+        history = run(model, config, validate=minus_error_anywhere, checkpoint=tmp_path / device)
+        return max(history.validation), model
+
+    def minus_error_anywhere(model: nn.Module) -> float:
+        device = next(model.parameters()).device
+        return -float((model(torch.arange(N, device=device)) - WANTED.to(device)).square().mean())
+
+    (on_cpu, _), (on_gpu, model) = made_on("cpu"), made_on("cuda")
+    assert on_gpu == pytest.approx(on_cpu, rel=0.1)
+    assert {weight.device.type for weight in model.parameters()} == {"cpu"}

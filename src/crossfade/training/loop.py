@@ -88,12 +88,7 @@ def train(
     device = resolve_device(config.device)
     before = snapshot(model)
     run = {
-        **config.model_dump(mode="json", exclude={"device"}),
-        "seed": seed,
-        "purpose": purpose,
-        "data": data,
-        "n_batches": len(batches),
-        "n_examples": batches.n_examples,
+        **_facts(config, batches, seed, purpose, data),
         "validated": validate is not None,
         "starting_weights": digest(before),
     }
@@ -136,6 +131,20 @@ def train(
     model.load_state_dict(best)
     model.to("cpu").eval()
     return history
+
+
+def _facts(
+    config: TrainConfig, batches: Batches[Any], seed: int, purpose: str, data: str
+) -> dict[str, Any]:
+    """What makes a run the same run; the device does not, so one may go on elsewhere."""
+    return {
+        **config.model_dump(mode="json", exclude={"device"}),
+        "seed": seed,
+        "purpose": purpose,
+        "data": data,
+        "n_batches": len(batches),
+        "n_examples": batches.n_examples,
+    }
 
 
 class _Epoch:
