@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.index.vectors import clustered
 
 from crossfade.errors import DataError
 from crossfade.index import Index, IndexConfig, build_index
@@ -17,15 +18,6 @@ NAN = np.nan
 
 
 Make = Callable[[Floats], Index]
-
-
-def clustered(n: int, width: int, seed: int) -> Floats:
-    """Unit vectors in groups, as towers make them."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(20, width))
-    vectors = centres[rng.integers(20, size=n)] + 0.5 * rng.normal(size=(n, width))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(np.float32)
 
 
 def exact(vectors: Floats, **settings: Any) -> Index:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from crossfade.errors import BundleError, ConfigError, DataError
 from crossfade.index.config import IndexConfig
-from crossfade.index.extra import faiss
+from crossfade.index.extra import faiss, one_thread
 from crossfade.types import Arrays, Doubles, Floats, Ints
 
 N_CENTROIDS = 256
@@ -147,7 +147,8 @@ def _quantise(vectors: Floats, n_parts: int, seed: int) -> Quantised:
     if len(vectors) == 0:
         codes = np.zeros((0, n_parts), dtype=np.uint8)
         return Quantised(codes, np.zeros((n_parts, N_CENTROIDS, width // n_parts), np.float32))
-    quantiser.train(enough(vectors, N_CENTROIDS))
+    with one_thread(library):  # many small steps: waiting for each other took ten times the work
+        quantiser.train(enough(vectors, N_CENTROIDS))
     shape = (n_parts, N_CENTROIDS, width // n_parts)
     centroids = library.vector_to_array(quantiser.centroids).reshape(shape)
     return Quantised(quantiser.compute_codes(vectors), centroids)
