@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,12 @@ needs_extra = pytest.mark.skipif(
     find_spec("sentence_transformers") is None or find_spec(minilm.PACKAGE) is None,
     reason="the extra text is not installed",
 )
+
+
+def loads_model(test: Callable[..., None]) -> Callable[..., None]:
+    """Importing the library alone takes seconds."""
+    marked: Callable[..., None] = pytest.mark.slow(needs_extra(test))
+    return marked
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@needs_extra
+@loads_model
 @pytest.mark.usefixtures("no_network")
 def test_meaning_counts_and_no_connection_is_made() -> None:
     fresh = make_encoder("minilm")
@@ -46,32 +53,32 @@ def test_meaning_counts_and_no_connection_is_made() -> None:
     assert cosine[0, 1] > 0.4 > 0.2 > cosine[0, 2]
 
 
-@needs_extra
+@loads_model
 @pytest.mark.parametrize("text", ["", " ", "\n", "\x00", "\u200b", "🫠🫠"])
 def test_a_text_with_nothing_known_is_nan(encoder: TextEncoder, text: str) -> None:
     vectors = encoder.encode(["jazz", text, "rock"])
     assert np.isnan(vectors[:, 0]).tolist() == [False, True, False]
 
 
-@needs_extra
+@loads_model
 def test_no_texts_give_no_vectors(encoder: TextEncoder) -> None:
     assert encoder.encode([]).shape == (0, N_DIMS)
 
 
-@needs_extra
+@loads_model
 def test_vectors_stay_with_their_texts_whatever_the_order(encoder: TextEncoder) -> None:
     texts = ["short", "a much longer text about jazz in the night", "", "blue train", "x \ud800"]
     one_by_one = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_allclose(encoder.encode(texts), one_by_one, atol=1e-5)
 
 
-@needs_extra
+@loads_model
 def test_a_100_kb_text_is_cut(encoder: TextEncoder) -> None:
     long = "all work and no play " * 5_000
     np.testing.assert_array_equal(encoder.encode([long]), encoder.encode([long[:1_000]]))
 
 
-@needs_extra
+@loads_model
 def test_restored_is_the_same(encoder: TextEncoder) -> None:
     restored = restore_encoder("minilm", encoder.settings, encoder.state())
     assert restored.fingerprint() == encoder.fingerprint()

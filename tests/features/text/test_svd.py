@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from crossfade.features.text import svd
 from crossfade.features.text.svd import directions
 from crossfade.types import Csr, Floats

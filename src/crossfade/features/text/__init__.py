@@ -1,9 +1,10 @@
 """Text of items as vectors: one text per item, encoders, and a cache of what they made.
 
-Importing this is cheap; an encoder's libraries are imported when it is made.
+Importing this loads no encoder's libraries; they are imported when it is made.
 """
 
 from crossfade.features.text.base import N_DIMS, TextEncoder
+from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.document import item_texts
 from crossfade.features.text.registry import (
     ENCODER_NAMES,
@@ -17,6 +18,7 @@ __all__ = [
     "N_DIMS",
     "EncoderName",
     "TextEncoder",
+    "encode_cached",
     "item_texts",
     "make_encoder",
     "restore_encoder",

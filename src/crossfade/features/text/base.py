@@ -1,13 +1,19 @@
 """`TextEncoder`: what turns texts into vectors of one width."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
+from crossfade import progress
 from crossfade.types import Arrays, Floats
 
 N_DIMS = 384
 """Width of every text vector, whichever encoder made it."""
+
+BLOCK = 20_000
+"""Texts that are encoded, and kept by a cache, at a time."""
 
 
 class TextEncoder(ABC):
@@ -32,6 +38,9 @@ class TextEncoder(ABC):
         """
 
     @abstractmethod
+    def _encode(self, texts: Sequence[str], advance: Callable[[int], None]) -> Floats:
+        """As `encode`; ``advance`` is told after how many further texts."""
+
     def encode(self, texts: Sequence[str]) -> Floats:
         """A vector per text; each depends on its own text alone, not on the rest of the batch.
 
@@ -42,6 +51,18 @@ class TextEncoder(ABC):
         Raises:
             NotFittedError: Before `fit` or `restore`.
         """
+        out = np.full((len(texts), self.n_dims), np.nan, dtype=np.float32)
+        for start, vectors in self.encode_in_blocks(texts):
+            out[start : start + len(vectors)] = vectors
+        return out
+
+    def encode_in_blocks(self, texts: Sequence[str]) -> Iterator[tuple[int, Floats]]:
+        """Parts of what `encode` gives, as they get ready, each with its first row; reports progress."""
+        if not texts:
+            return
+        with progress.task(f"encode texts ({self.name})", len(texts)) as running:
+            for start in range(0, len(texts), BLOCK):
+                yield start, self._encode(texts[start : start + BLOCK], running.advance)
 
     @property
     @abstractmethod

@@ -1,14 +1,13 @@
 """The encoder of the extra ``text``: MiniLM-L6, a small sentence transformer, without network."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from crossfade import progress
 from crossfade.config import Field, Settings, validate
 from crossfade.errors import BundleError, ConfigError, MissingExtraError
 from crossfade.features.text.base import TextEncoder
@@ -67,8 +66,7 @@ class MiniLMEncoder(TextEncoder):
         """Nothing: the network comes trained."""
         return self
 
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """See `TextEncoder.encode`."""
+    def _encode(self, texts: Sequence[str], advance: Callable[[int], None]) -> Floats:
         out = np.full((len(texts), self.n_dims), np.nan, dtype=np.float32)
         # A lone surrogate is no character; the tokenizer would refuse the whole batch.
         short = [
@@ -77,17 +75,16 @@ class MiniLMEncoder(TextEncoder):
         sizes = self._sizes(short)
         # Equally long texts go together, for a batch is padded to its longest text.
         order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
-        with progress.task("encode texts (minilm)", len(texts)) as running:
-            running.advance(len(texts) - len(order))
-            for start in range(0, len(order), self.config.batch_size):
-                rows = order[start : start + self.config.batch_size]
-                out[rows] = self._loaded().encode(
-                    [short[row] for row in rows],
-                    batch_size=len(rows),
-                    normalize_embeddings=True,
-                    show_progress_bar=False,
-                )
-                running.advance(len(rows))
+        advance(len(texts) - len(order))
+        for start in range(0, len(order), self.config.batch_size):
+            rows = order[start : start + self.config.batch_size]
+            out[rows] = self._loaded().encode(
+                [short[row] for row in rows],
+                batch_size=len(rows),
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+            advance(len(rows))
         return out
 
     @property
@@ -127,8 +124,6 @@ class MiniLMEncoder(TextEncoder):
 
     def _sizes(self, texts: list[str]) -> Ints:
         """Known pieces in each text, shape ``(n,)``; 0 where the tokenizer recognises nothing."""
-        if not texts:
-            return np.zeros(0, dtype=np.int64)
         tokenizer = self._loaded().tokenizer
         pieces = tokenizer(texts, add_special_tokens=False, truncation=True)["input_ids"]
         unknown = tokenizer.unk_token_id

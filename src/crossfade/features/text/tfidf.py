@@ -1,7 +1,7 @@
 """The built-in text encoder: TF-IDF over word and character n-grams, then truncated SVD."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -122,12 +122,12 @@ class TfidfSvdEncoder(TextEncoder):
         self._take(weights, components)
         return self
 
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """See `TextEncoder.encode`; texts without any known n-gram are NaN."""
+    def _encode(self, texts: Sequence[str], advance: Callable[[int], None]) -> Floats:
         weights = self._fitted()
         out = np.zeros((len(texts), self.n_dims), dtype=np.float32)
         characters = Characters.of(texts, self.config.max_characters)
         weights.project(characters, self._components, out)
+        advance(len(texts))
         return out
 
     @property
