@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from crossfade.config import Field, Settings
-from crossfade.data.schema import AUDIO_FEATURES
 from crossfade.errors import DataError
-from crossfade.features.audio import RANGES, AudioFeatures, Source
+from crossfade.features.audio import RANGES, AudioFeatures
+from crossfade.features.audio_scale import confidence, nan_mean, nan_std, spread, unit
 from crossfade.features.dictionary import Feature
 from crossfade.features.labels import Labels, label_pairs, normal, take_lists
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows
@@ -162,14 +162,14 @@ class ItemSchema:
         config = config if config is not None else ItemSchemaConfig()
         _check_length("known", len(known), items)
         numeric = _numeric(items)[known]
-        deviation = _nan_std(numeric)
+        deviation = nan_std(numeric)
         return cls(
             config=config,
             creators=Labels.fit(creator_pairs(items), known, config.min_creator_items),
             genres=Labels.fit(label_pairs(items, "genres"), known, config.min_label_items),
             moods=Labels.fit(label_pairs(items, "moods"), known, config.min_label_items),
-            audio_spread=_spread(_audio(items, audio), known),
-            numeric_mean=_nan_mean(numeric),
+            audio_spread=spread(_audio(items, audio), known),
+            numeric_mean=nan_mean(numeric),
             # A constant has a deviation of about 1e-16, which is rounding and not spread.
             numeric_spread=np.where(deviation > 1e-9, deviation, 1.0),
         )
@@ -194,19 +194,10 @@ class ItemSchema:
             creator_row,
             *self.genres.lists(label_pairs(items, "genres"), n, config.max_genres),
             *self.moods.lists(label_pairs(items, "moods"), n, config.max_moods),
-            _unit(features.mean).astype(np.float32),
-            self._confidence(features),
+            unit(features.mean).astype(np.float32),
+            confidence(features, self.audio_spread),
             np.clip(numeric, -config.clip, config.clip).astype(np.float32),
         )
-
-    def _confidence(self, audio: AudioFeatures) -> Floats:
-        """How much each value tells, shape ``(n, 8)``."""
-        sigma = _unit_width(audio.sigma)
-        # Where nothing was known at fit, or all was alike, there is no yardstick for a guess.
-        yardstick = np.where(self.audio_spread > 0, self.audio_spread, np.nan)
-        guessed = np.nan_to_num(np.maximum(1.0 - np.square(sigma / yardstick), 0.0), nan=0.0)
-        sure = audio.source == Source.ACTUAL
-        return np.where(audio.known, np.where(sure, 1.0, guessed), 0.0).astype(np.float32)
 
     def to_arrays(self) -> Arrays:
         """Everything but the settings, as plain arrays."""
@@ -261,33 +252,6 @@ def _check_length(what: str, length: int, items: pl.DataFrame) -> None:
         )
 
 
-_LOW, _HIGH = np.array([RANGES[name] for name in AUDIO_FEATURES]).T
-
-
-def _unit(values: Floats) -> Doubles:
-    """Audio values on a common scale from 0 to 1."""
-    unit: Doubles = (values - _LOW) / (_HIGH - _LOW)
-    return unit
-
-
-def _unit_width(widths: Floats) -> Doubles:
-    width: Doubles = widths / (_HIGH - _LOW)
-    return width
-
-
-def _spread(audio: AudioFeatures, known: Bools) -> Doubles:
-    """Deviation of each feature over the known items, shape ``(8,)``.
-
-    The variance of the values plus the mean variance of the guesses: guesses alone vary
-    less than what they stand for (law of total variance).
-    """
-    use = known[:, None] & audio.known
-    value = np.where(use, _unit(audio.mean), np.nan)
-    doubt = np.where(use, np.square(_unit_width(audio.sigma)), np.nan)
-    spread: Doubles = np.sqrt(np.square(_nan_std(value)) + _nan_mean(doubt))
-    return spread
-
-
 def _numeric(items: pl.DataFrame) -> Doubles:
     """Release year and log of the duration in seconds, shape ``(n, 2)``; NaN where missing."""
     out = np.full((items.height, len(NUMERIC_FEATURES)), np.nan)
@@ -298,17 +262,3 @@ def _numeric(items: pl.DataFrame) -> Doubles:
         seconds = items["duration_ms"].cast(pl.Float64).fill_null(np.nan).to_numpy() / 1_000
         out[:, 1] = np.log(np.where(seconds > 0, seconds, np.nan))
     return out
-
-
-def _nan_mean(values: Doubles) -> Doubles:
-    """Mean of each column over what is known; NaN where nothing is, without a warning."""
-    known = np.isfinite(values)
-    n_known = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
-
-
-def _nan_std(values: Doubles) -> Doubles:
-    """Deviation of each column over what is known; NaN where nothing is."""
-    deviation: Doubles = np.sqrt(_nan_mean(np.square(values - _nan_mean(values))))
-    return deviation

@@ -114,7 +114,8 @@ def label_pairs(items: pl.DataFrame, column: str) -> pl.DataFrame:
 
 def take_lists(indptr: Ints, values: Rows, places: Ints | Rows) -> tuple[Ints, Rows]:
     """Some of the lists, in the given order, as new ``indptr`` and values."""
-    starts, sizes = indptr[places], np.diff(indptr)[places]
+    starts = indptr[places]
+    sizes = indptr[places + 1] - starts
     taken = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     # Place within the flat values: start of each list plus 0, 1, 2, …
     flat = np.repeat(starts - taken[:-1], sizes) + np.arange(taken[-1])

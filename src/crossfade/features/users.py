@@ -9,7 +9,7 @@ import polars as pl
 
 from crossfade.data import Queries
 from crossfade.features.items import ItemArrays, ItemSchema
-from crossfade.features.labels import Labels, label_pairs
+from crossfade.features.labels import Labels, label_pairs, take_lists
 from crossfade.features.reference import NO_TIME
 from crossfade.features.temporal import temporal_context
 from crossfade.types import MICROSECONDS_PER_DAY, Bools, Csr, Doubles, Floats, Ints, Rows, Times
@@ -93,10 +93,12 @@ def label_preferences(
         for unseen labels. Rows sum to 1; where nothing is known of a person they are empty.
     """
     weights = history_weights(queries, half_life_days, max_events)
-    counts = weights > 0
-    indptr = np.concatenate([[0], np.cumsum(counts)])[queries.indptr]
+    counts = np.flatnonzero(weights)
+    liked = queries.item_row[counts]
+    # Events stand for items here, so that one request costs the same in any catalogue.
+    indptr = np.searchsorted(counts, queries.indptr)
     events = Csr(
-        (weights[counts], queries.item_row[counts], indptr), shape=(len(queries), queries.n_items)
+        (weights[counts], np.arange(len(counts)), indptr), shape=(len(queries), len(counts))
     )
     faded = _fade_to_request(queries, half_life_days)
     parts = (
@@ -105,7 +107,7 @@ def label_preferences(
     )
     genres, moods = (
         _mixed(
-            events @ _label_shares(starts, rows, len(labels)),
+            events @ _label_shares(*take_lists(starts, rows, liked), len(labels)),
             faded,
             _stated(queries, column, labels) * stated_weight,
             most,
@@ -158,7 +160,7 @@ def _fade_to_request(queries: Queries, half_life_days: float | None) -> Doubles:
 
 
 def _label_shares(indptr: Ints, label_row: Rows, n_labels: int) -> Csr:
-    """One row per item whose labels share a weight of 1; empty where it has none."""
+    """One row per list, whose labels share a weight of 1; empty where it has none."""
     sizes = np.diff(indptr)
     shares = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
     return Csr((shares, label_row, indptr), shape=(len(sizes), n_labels))
