@@ -112,6 +112,103 @@ def test_titles_and_creators_come_from_the_catalogue() -> None:
     assert (second.title, second.creator) == (None, None)
 
 
+# -- stated tastes -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tasting() -> HybridModel:
+    """A blend that never asks the bases that read tastes."""
+    bases = {"popularity": {}, "item_knn": {}, "content_knn": {}, "genre_popularity": {}}
+    choice = replace(HALF, weights={**HALF.weights, "genre_popularity": 0.0}, prior="popularity")
+    return HybridModel.fit(DATA, HybridConfig(bases=bases), choice=choice)
+
+
+def colours(lines: list[Recommendation]) -> list[int]:
+    return [int(line.item_id[-1]) % 2 for line in lines]
+
+
+@pytest.mark.parametrize(("genre", "colour"), [("odd", 1), (" EVEN", 0)])
+def test_a_stranger_who_names_a_genre_gets_it_without_any_history(
+    tasting: HybridModel, genre: str, colour: int
+) -> None:
+    lines = tasting.recommend(genres=[genre], k=15)
+    assert colours(lines) == [colour] * 15
+    # The base that serves everybody speaks, whatever its weight in the blend.
+    assert lines[0].weights == pytest.approx({"genre_popularity": 0.9, "popularity": 0.1})
+
+
+def test_a_taste_leads_and_hands_over_to_the_history(tasting: HybridModel) -> None:
+    shares = [
+        tasting.recommend(items=[f"item{n:03d}" for n in range(0, 2 * size, 2)], genres=["odd"])[
+            0
+        ].weights["genre_popularity"]
+        for size in (0, 1, 8)
+    ]
+    # 9 of 10, 9 of 11, 9 of 18.
+    assert shares == pytest.approx([0.9, 9 / 11, 0.5])
+
+
+def test_a_known_users_taste_adds_to_their_history(tasting: HybridModel) -> None:
+    plain, stated = (
+        tasting.recommend(user="user004"),
+        tasting.recommend(user="user004", genres=["odd"]),
+    )
+    assert "genre_popularity" not in plain[0].weights
+    # 19 positive events: the taste has 9 of 29.
+    assert stated[0].weights["genre_popularity"] == pytest.approx(9 / 29)
+    assert sum(stated[0].weights.values()) == pytest.approx(1)
+    seen = DATA.events.filter(pl.col("user_row") == 4)["item_row"].to_list()
+    assert not {f"item{row:03d}" for row in seen} & set(ids(stated))
+
+
+def test_items_a_known_user_likes_join_the_history(model: HybridModel) -> None:
+    liked = ["item001", "item003"]
+    query = model.query("user004", liked)
+    history = model.query("user004")
+    added = query.item_row[len(history.item_row) :]
+    assert DATA.item_ids.decode(added) == liked
+    assert not set(liked) & set(ids(model.recommend(user="user004", items=liked, k=1000)))
+    # At a moment, they are said just before it.
+    moment = middle_of(4)
+    then = model.query("user004", liked, as_of=moment)
+    assert then.time_us is not None
+    assert then.time_us[-2:].tolist() == [to_us(moment) - 1] * 2
+
+
+def test_without_a_base_that_reads_tastes_the_mend_is_named() -> None:
+    config = HybridConfig(bases={"popularity": {}})
+    choice = replace(HALF, weights={"popularity": 1.0}, best_base="popularity")
+    deaf = HybridModel.fit(DATA, config, choice=choice)
+    with pytest.raises(ConfigError, match="no base reads genres or moods; add genre_popularity"):
+        deaf.recommend(genres=["odd"])
+
+
+def test_an_unknown_genre_alone_is_refused_with_what_comes_close(tasting: HybridModel) -> None:
+    with pytest.raises(UnknownIdError) as caught:
+        tasting.recommend(genres=["evn"], moods=["calm"])
+    assert str(caught.value) == (
+        'genre "evn" is unknown; did you mean even? the commonest genres are even, odd\n'
+        'mood "calm" is unknown: the catalogue has no moods'
+    )
+
+
+def test_what_is_unknown_is_ignored_and_named_while_anything_is_known(tasting: HybridModel) -> None:
+    asked: dict[str, Any] = {"items": ["x", "item001"], "genres": ["odd", "jazz"]}
+    assert tasting.recommend(**asked) == tasting.recommend(items=["item001"], genres=["odd"])
+    assert tasting.unknown(**asked) == [
+        "unknown items ignored: x",
+        'genre "jazz" is unknown; the commonest genres are even, odd',
+    ]
+    # A known user is asked about something known already.
+    assert tasting.recommend(user="user004", genres=["jazz"]) == tasting.recommend(user="user004")
+
+
+def test_a_taste_survives_saving(tasting: HybridModel, tmp_path: Path) -> None:
+    tasting.save(tmp_path)
+    loaded = HybridModel.load(tmp_path)
+    assert loaded.recommend(genres=["odd"]) == tasting.recommend(genres=["odd"])
+
+
 # -- time ------------------------------------------------------------------------------
 
 
@@ -225,11 +322,6 @@ def test_a_list_of_unknown_items_is_named(model: HybridModel) -> None:
 def test_an_unknown_item_is_named(model: HybridModel) -> None:
     with pytest.raises(UnknownIdError, match='item "x" is unknown among 41 items'):
         model.similar("x")
-
-
-def test_a_user_and_items_together_are_refused(model: HybridModel) -> None:
-    with pytest.raises(ConfigError, match="a user or items, not both"):
-        model.recommend(user="user004", items=["item001"])
 
 
 @pytest.mark.parametrize("k", [0, -3])

@@ -7,7 +7,7 @@ bases fitted on everything ──► bundle ──► recommend, similar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,9 +16,10 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.config import Field, Settings, validate
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries, Target, Taste
 from crossfade.data.dataset import to_us
-from crossfade.data.splits import ProtocolConfig, make_plan
+from crossfade.data.labels import LabelIndex
+from crossfade.data.splits import ProtocolConfig, make_plan, possible_protocol
 from crossfade.errors import BundleError, ConfigError, UnknownIdError
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
@@ -95,7 +96,9 @@ class HybridModel:
         self.dataset = dataset
         self.config = config
         self.bases = bases
-        self.blend = Blend(bases, choice, exclude_seen, self._candidates())
+        self.blend = Blend(bases, choice, exclude_seen, self._candidates(), _taste_base(bases))
+        self.genres = LabelIndex(dataset.items, "genre")
+        self.moods = LabelIndex(dataset.items, "mood")
         self.seed = seed
         self.version = version
 
@@ -125,13 +128,11 @@ class HybridModel:
         if config.target is not None:
             dataset = dataset.with_target(config.target)
         protocol = config.protocol
-        if not dataset.has_times and protocol.name in {"time", "repeat"}:
-            protocol = protocol.changed(name="user")
         if choice is None:
             plan = make_plan(dataset, protocol, seed)
             choice = tune_blend(plan, config.bases, config.blend, seed)
         bases = fit_bases(config.bases, dataset, seed)
-        exclude_seen = protocol.name != "repeat"
+        exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
         return cls(dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed)
 
     def _candidates(self) -> Bools | None:
@@ -141,50 +142,95 @@ class HybridModel:
         times = self.dataset.time_us
         return self.dataset.known_items(None if times is None else int(times[-1]) + 1)
 
-    def query(self, user: str | None, items: Sequence[str], as_of: datetime | None) -> Queries:
-        """The request of a known user, or of a stranger who likes some items.
+    def query(
+        self,
+        user: str | None = None,
+        items: Sequence[str] = (),
+        as_of: datetime | None = None,
+        genres: Sequence[str] = (),
+        moods: Sequence[str] = (),
+    ) -> Queries:
+        """The request of a known user, or of a stranger, with what they say they like.
+
+        Liked items are the newest events of the history. What is unknown is left out as long
+        as anything is known; `unknown` says what that is.
 
         Raises:
-            UnknownIdError: If the user, or every item, is unknown.
+            UnknownIdError: If the user is unknown, or no user is given and all of the items,
+                genres and moods are unknown.
+            ConfigError: If genres or moods are given and no base reads them.
         """
-        if user is not None:
-            row = self.dataset.user_ids.row(user)
-            return self.dataset.queries([row], None if as_of is None else np.array([to_us(as_of)]))
         rows = self.dataset.item_ids.rows(items)
-        if len(items) and (rows < 0).all():
-            raise UnknownIdError(
-                f"none of the {len(items)} items is known ({', '.join(items[:3])}); check the ids"
+        liked = rows[rows >= 0]
+        taste = Taste(self.genres.split(genres)[0], self.moods.split(moods)[0])
+        if (len(genres) or len(moods)) and self.blend.taste is None:
+            raise ConfigError(
+                "no base reads genres or moods; add genre_popularity or content_knn to the bases and fit again"
             )
-        return Queries.of_items(rows[rows >= 0], self.dataset.n_items)
+        if user is None:
+            notes = self.unknown(items, genres, moods)
+            if notes and not len(liked) and not taste:
+                raise UnknownIdError("\n".join(notes))
+            query = Queries.of_items(liked, self.dataset.n_items)
+        else:
+            row, now_us = self.dataset.user_ids.row(user), None if as_of is None else to_us(as_of)
+            query = self.dataset.queries([row], None if now_us is None else np.array([now_us]))
+            # Said just before asking: a history ends strictly before its request.
+            query = query.liking(liked, None if now_us is None else now_us - 1)
+        return replace(query, tastes=(taste,)) if taste else query
+
+    def unknown(
+        self, items: Sequence[str] = (), genres: Sequence[str] = (), moods: Sequence[str] = ()
+    ) -> list[str]:
+        """One sentence for each kind of item, and for each genre or mood, that nobody knows."""
+        strangers = [item for item in items if item not in self.dataset.item_ids]
+        notes = []
+        if strangers and len(strangers) == len(items):
+            notes.append(
+                f"none of the {len(items)} items is known ({', '.join(strangers[:3])}); check the ids"
+            )
+        elif strangers:
+            notes.append(f"unknown items ignored: {', '.join(strangers)}")
+        for index, asked in ((self.genres, genres), (self.moods, moods)):
+            notes += [index.unknown(label) for label in index.split(asked)[1]]
+        return notes
 
     def recommend(
         self,
         *,
         user: str | None = None,
         items: Sequence[str] = (),
+        genres: Sequence[str] = (),
+        moods: Sequence[str] = (),
         k: int = 10,
         as_of: datetime | None = None,
     ) -> list[Recommendation]:
         """The best items for one person, best first, ties by item row.
 
+        Without a user the person is a stranger; without anything else either, an unknown
+        one. For a known user, what they say they like adds to their history. Stated genres
+        and moods lead the list of a stranger and hand over to the history as it grows.
+
         Args:
             user: Someone in the log.
-            items: Instead of a user: items a stranger likes; unknown ones are ignored as
-                long as one is known. Without user and items, the stranger is unknown.
+            items: Items the person likes.
+            genres: Genres the person likes, in any case.
+            moods: Moods the person likes, in any case.
             k: How many, 1 or more; fewer come back when fewer can be scored.
             as_of: Look at the user's history strictly before this; None takes all of it.
 
+        What is unknown is ignored as long as anything is known; see `unknown`.
+
         Raises:
-            UnknownIdError: If the user, or every item, is unknown.
-            ConfigError: If k is less than 1, both a user and items are given, or ``as_of``
-                without a user.
+            UnknownIdError: If the user is unknown, or no user is given and all of the items,
+                genres and moods are unknown.
+            ConfigError: If k is less than 1, ``as_of`` comes without a user, or genres or moods
+                are given and no base reads them.
         """
-        if user is not None and len(items):
-            raise ConfigError("give a user or items, not both; a user's own history is what counts")
         if user is None and as_of is not None:
             raise ConfigError("as_of cuts a user's history, a stranger has none; leave it out")
         k = self._list_length(k)
-        query = self.query(user, items, as_of)
+        query = self.query(user, items, as_of, genres, moods)
         score = self.blend.score_batch(query)
         rows = top_k(score, k)[0]
         rows = rows[rows >= 0]
@@ -286,3 +332,10 @@ class HybridModel:
             score=score,
             weights=weights,
         )
+
+
+def _taste_base(bases: dict[str, Recommender[Any]]) -> str | None:
+    """The base that speaks for stated genres and moods: one that serves everybody, if there is one."""
+    reading = [label for label, base in bases.items() if base.reads_tastes]
+    serving = [label for label in reading if bases[label].serves_cold_users]
+    return next(iter([*serving, *reading]), None)

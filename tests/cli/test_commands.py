@@ -13,6 +13,7 @@ from crossfade.cli.app import run
 from crossfade.data import Dataset, load_dataset, save_dataset
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.blending import BlendChoice
+from crossfade.testing import checkerboard
 
 Captured = pytest.CaptureFixture[str]
 
@@ -48,6 +49,57 @@ def test_recommend_serves_a_stranger_by_items(bundle: Path, capsys: Captured) ->
     answer = document(capsys, "recommend", "--bundle", bundle, "--items", ",".join(items))
     assert len(answer["items"]) == 10
     assert not set(items) & {item["item_id"] for item in answer["items"]}
+
+
+def test_like_may_be_repeated_and_is_what_items_says_at_once(
+    bundle: Path, capsys: Captured
+) -> None:
+    one, other = HybridModel.load(bundle).dataset.item_ids.decode([0, 1])
+    asked = ("recommend", "--bundle", bundle)
+    liked = document(capsys, *asked, "--like", one, "--like", other)
+    assert liked == document(capsys, *asked, "--items", f"{one},{other}")
+    assert liked["liked"] == [one, other]
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    bases = {"popularity": {}, "genre_popularity": {}}
+    choice = BlendChoice(
+        "zscore", {"popularity": 1.0, "genre_popularity": 0.0}, True, "popularity", 0.0, 0.0
+    )
+    HybridModel.fit(checkerboard(), HybridConfig(bases=bases), choice=choice).save(tmp_path / "b")
+    return tmp_path / "b"
+
+
+def test_recommend_serves_a_stranger_by_genre(colours: Path, capsys: Captured) -> None:
+    answer = document(capsys, "recommend", "--bundle", colours, "--genre", "odd", "-k", 5)
+    assert answer["genres"] == ["odd"]
+    assert all(int(item["item_id"][-1]) % 2 for item in answer["items"])
+
+
+def test_an_unknown_genre_is_named_with_what_comes_close(colours: Path, capsys: Captured) -> None:
+    asked = ("recommend", "--bundle", colours, "--genre", "ood")
+    code, out, err = ask(capsys, *asked)
+    assert (code, out) == (1, "")
+    assert 'genre "ood" is unknown; did you mean odd?' in err
+    code, out, err = ask(capsys, *asked, "--like", "item001")
+    assert code == 0
+    assert 'note: genre "ood" is unknown; did you mean odd?' in err
+    assert len(out.splitlines()) == 10
+
+
+def test_evaluating_data_without_times_falls_back_as_fitting_does(
+    quick: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    save_dataset(checkerboard(40, timed=False), tmp_path / "data")
+    asked = (tmp_path / "data", "--config", quick)
+    code, fitted, err = ask(capsys, "fit", *asked, "--bundle", tmp_path / "bundle")
+    assert code == 0, err
+    code, judged, err = ask(capsys, "evaluate", *asked)
+    assert code == 0, err
+    flag = "flag: no times: protocol time is impossible, user instead"
+    assert flag in fitted.splitlines()
+    assert flag in judged.splitlines()
 
 
 def test_the_moment_asked_about_is_in_its_own_zone(bundle: Path, capsys: Captured) -> None:
@@ -177,7 +229,7 @@ def test_evaluate_writes_a_report_that_needs_nothing_else(
     [
         (["recommend"], 2, "--bundle"),
         (["recommend", "--bundle", "B"], 2, "--user"),
-        (["recommend", "--bundle", "B", "--user", "u", "--items", "i"], 2, "either"),
+        (["recommend", "--bundle", "B", "--like"], 2, "--like"),
         (["recommend", "--bundle", "B", "--user", "u", "-k", "0"], 2, "-k"),
         (["no-such-command"], 2, "no-such-command"),
         (["fit", "D", "--bundle", "B", "--seed", "-1"], 2, "--seed"),

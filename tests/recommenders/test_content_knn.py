@@ -44,7 +44,7 @@ def test_genres_by_hand() -> None:
 def test_each_field_can_be_switched_off() -> None:
     data = tiny_catalogue()
     words = [
-        catalogue_words(data, label, creator, text).shape[1]
+        catalogue_words(data, label, creator, text)[0].shape[1]
         for label, creator, text in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
     ]
     # jazz, rock, folk; four creators; blue, moon, river, train, green.

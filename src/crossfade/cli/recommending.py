@@ -23,11 +23,22 @@ CountOption = Annotated[int, typer.Option("-k", min=1, help="How many items.")]
 def recommend(
     bundle: BundleOption,
     user: Annotated[str | None, typer.Option("--user", help="Somebody in the log.")] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", help="An item the person likes; may be repeated."),
+    ] = None,
+    genre: Annotated[
+        list[str] | None,
+        typer.Option("--genre", help="A genre the person likes; may be repeated."),
+    ] = None,
+    mood: Annotated[
+        list[str] | None, typer.Option("--mood", help="A mood the person likes; may be repeated.")
+    ] = None,
     items: Annotated[
         str | None,
         typer.Option(
             "--items",
-            help="Instead: item ids a stranger likes, with commas; '\"a,b\",c' where an id has one.",
+            help="Several --like at once: item ids with commas; '\"a,b\",c' where an id has one.",
         ),
     ] = None,
     k: CountOption = 10,
@@ -40,25 +51,28 @@ def recommend(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the best items for one person, best first."""
+    """Print the best items for one person, best first: a user, a stranger with tastes, or both."""
     from crossfade.hybrid import HybridModel
 
-    if (user is None) == (items is None):
-        raise typer.BadParameter("give either --user ID or --items ID,ID,…")
-    if as_of is not None and items is not None:
-        raise typer.BadParameter("--as-of cuts a user's history; --items is all of a stranger's")
-    liked = _split(items or "")
-    if items is not None and not liked:
+    liked = [*(like or []), *_split(items or "")]
+    if items is not None and not _split(items):
         raise typer.BadParameter("--items is empty; give at least one item id")
+    said = {"items": liked, "genres": genre or [], "moods": mood or []}
+    if user is None and not any(said.values()):
+        raise typer.BadParameter(
+            "give --user ID, or what a stranger likes: --like, --genre, --mood"
+        )
+    if as_of is not None and user is None:
+        raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
     moment = None if as_of is None else _moment(as_of)
     model = HybridModel.load(bundle)
-    lines = model.recommend(user=user, items=liked, k=k, as_of=moment)
-    unknown = [item for item in liked if item not in model.dataset.item_ids]
-    if unknown:
-        typer.echo(f"note: unknown items ignored: {', '.join(unknown)}", err=True)
+    lines = model.recommend(user=user, **said, k=k, as_of=moment)
+    for note in model.unknown(**said):
+        typer.echo(f"note: {note}", err=True)
     if not lines:
         typer.echo("no base can answer this; add popularity, which serves everybody", err=True)
-    asked = {"user": user} if user is not None else {"items": liked}
+    asked = {"user": user, "liked": liked, "genres": said["genres"], "moods": said["moods"]}
+    asked = {name: value for name, value in asked.items() if value}
     _print({**asked, "k": k, "version": model.version}, lines, as_json)
 
 

@@ -2,8 +2,8 @@
 
 from crossfade.data.dataset import Dataset
 from crossfade.data.directory import load_dataset, save_dataset
-from crossfade.data.query import Queries
+from crossfade.data.query import Queries, Taste
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 
-__all__ = ["Dataset", "Queries", "Target", "Vocabulary", "load_dataset", "save_dataset"]
+__all__ = ["Dataset", "Queries", "Target", "Taste", "Vocabulary", "load_dataset", "save_dataset"]

@@ -1,7 +1,7 @@
 """What a recommender is asked: who, when, and what they did before."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,10 @@ class Taste:
 
     genres: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is said at all."""
+        return bool(self.genres or self.moods)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,33 @@ class Queries:
             strength=np.ones(len(items), dtype=np.float32),
             session_row=np.zeros(len(items), dtype=np.int32),
             n_items=n_items,
+        )
+
+    def liking(self, item_rows: Sequence[int] | Rows, now_us: int | None = None) -> "Queries":
+        """The same single request, with some items the person says they like at the end of the history.
+
+        Args:
+            item_rows: Rows of the catalogue; unknown ids (-1) must be left out.
+            now_us: When they say so, where histories have times: before ``as_of_us``. None
+                takes the time of the newest event, or 0 without one.
+
+        Raises:
+            ValueError: If there is more than one request, or a row is outside the catalogue.
+        """
+        if len(self) != 1:
+            raise ValueError(f"one request can be given liked items at a time, got {len(self)}")
+        liked = Queries.of_items(item_rows, self.n_items)
+        times = self.time_us
+        if times is not None:
+            now_us = now_us if now_us is not None else int(times[-1]) if len(times) else 0
+            times = np.append(times, np.full(len(liked.item_row), now_us, dtype=np.int64))
+        return replace(
+            self,
+            indptr=self.indptr + np.array([0, len(liked.item_row)]),
+            item_row=np.append(self.item_row, liked.item_row),
+            time_us=times,
+            strength=np.append(self.strength, liked.strength),
+            session_row=np.append(self.session_row, np.full(len(liked.item_row), -1, np.int32)),
         )
 
     def take(self, places: Sequence[int] | Ints | Rows) -> "Queries":

@@ -21,6 +21,9 @@ from crossfade.types import Bools, Floats, Rows
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
+TASTE_EVENTS = 9.0
+"""Positive events in a history at which a stated taste has about half the say in a list."""
+
 Bases = Mapping[str, Mapping[str, Any]]
 """Settings of base recommenders by label."""
 
@@ -73,6 +76,8 @@ class Blend:
     Attributes:
         candidates: Items that may be listed, shape ``(n_items,)``; None means all.
         used: Labels of the bases whose weight is above 0; the others are never asked.
+        taste: Label of the base that answers for the genres and moods somebody names; None
+            lets those go unheard.
     """
 
     name = "blend"
@@ -83,25 +88,35 @@ class Blend:
         choice: BlendChoice,
         exclude_seen: bool,
         candidates: Bools | None = None,
+        taste: str | None = None,
     ) -> None:
         self.choice = choice
         self.exclude_seen = exclude_seen
         self.candidates = candidates
         self.used = [label for label in bases if choice.weights[label] > 0]
         self._bases = [bases[label] for label in self.used]
+        self.taste = taste
+        self._taste_base = None if taste is None else bases[taste]
         self._prior = None if choice.prior is None else bases[choice.prior]
         self._fusion = StaticBlend(np.array([choice.weights[label] for label in self.used]))
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores, shape ``(n, n_items)``; NaN where no used base can score.
 
-        A request that no used base can answer at all gets the scores of the prior.
+        A request that no used base can answer at all gets the scores of the prior. Where
+        somebody names genres or moods, the base that reads them is mixed in: almost alone
+        without a history, less with every event there is.
         """
         score = self._fusion.blend(self._scaled(queries))
         silent = np.flatnonzero(np.isnan(score).all(axis=1))
         if self._prior is not None and len(silent):
             alone = self._allowed(self._prior, queries.take(silent))
             score[silent] = scale(alone, self.choice.scaling)
+        share = self._taste_share(queries)
+        asked = np.flatnonzero(share)
+        if len(asked):
+            stated = self._stated(queries.take(asked))
+            score[asked] = _mixed(score[asked], stated, share[asked, None])
         return score
 
     def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
@@ -112,14 +127,38 @@ class Blend:
         scaled = self._scaled(query)
         score = np.moveaxis(scaled[:, :, item_rows], 0, -1)  # (1, L, S)
         if np.isnan(scaled).all() and self.choice.prior is not None:
-            return [{self.choice.prior: 1.0} for _ in item_rows]
-        weights = self._fusion.forward(Signals(score, np.ones(score.shape[:2], np.bool_))).weights[
-            0
-        ]
+            shares = [{self.choice.prior: 1.0} for _ in item_rows]
+        else:
+            mask = np.ones(score.shape[:2], np.bool_)
+            weights = self._fusion.forward(Signals(score, mask)).weights[0]
+            shares = [
+                {label: float(w) for label, w in zip(self.used, line, strict=True) if w > 0}
+                for line in weights
+            ]
+        of_taste = float(self._taste_share(query)[0])
+        if self.taste is None or of_taste == 0:
+            return shares
+        heard = ~np.isnan(self._stated(query)[0, item_rows])
         return [
-            {label: float(w) for label, w in zip(self.used, line, strict=True) if w > 0}
-            for line in weights
+            _with_taste(line, self.taste, of_taste) if has else line
+            for line, has in zip(shares, heard, strict=True)
         ]
+
+    def _taste_share(self, queries: Queries) -> Floats:
+        """Share of the stated taste in each request, shape ``(n,)``; 0 where nothing is stated.
+
+        Never all of it: popularity decides between items that fit a taste equally well.
+        """
+        if self._taste_base is None or queries.tastes is None:
+            return np.zeros(len(queries), dtype=np.float32)
+        n_events = np.bincount(queries.owner[queries.strength > 0], minlength=len(queries))
+        share = TASTE_EVENTS / (TASTE_EVENTS + 1 + n_events)
+        states = np.array([bool(taste) for taste in queries.tastes], dtype=np.bool_)
+        return np.where(states, share, 0).astype(np.float32)
+
+    def _stated(self, queries: Queries) -> Floats:
+        assert self._taste_base is not None
+        return scale(self._allowed(self._taste_base, queries), self.choice.scaling)
 
     def _scaled(self, queries: Queries) -> Floats:
         """Scaled scores of the used bases, shape ``(len(used), n, n_items)``."""
@@ -130,6 +169,20 @@ class Blend:
     def _allowed(self, base: Scorer, queries: Queries) -> Floats:
         # Before scaling, as in tuning: what may not be listed has no say in the scale.
         return allowed_scores(base, queries, self.exclude_seen, self.candidates)
+
+
+def _mixed(score: Floats, stated: Floats, share: Floats) -> Floats:
+    """``share`` of the one and the rest of the other; whichever is there where one is missing."""
+    both = (1 - share) * score + share * stated
+    one = np.where(np.isnan(score), stated, score)
+    return np.where(np.isnan(both), one, both).astype(np.float32)
+
+
+def _with_taste(line: dict[str, float], taste: str, share: float) -> dict[str, float]:
+    if not line:
+        return {taste: 1.0}
+    rest = {label: (1 - share) * weight for label, weight in line.items()}
+    return {**rest, taste: rest.get(taste, 0.0) + share}
 
 
 def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:

@@ -32,6 +32,21 @@ class TagCounts:
     tag: Rows
 
 
+@dataclass(frozen=True)
+class LabelWords:
+    """The words of a catalogue that are genres and moods.
+
+    Attributes:
+        names: Column and label, such as ``"genres:jazz"``, sorted.
+        word: Column of each in the catalogue's rows.
+        value: TF-IDF value that an item carrying it has there.
+    """
+
+    names: tuple[str, ...]
+    word: Rows
+    value: Floats
+
+
 def inverse_frequency(matrix: Csr) -> Floats:
     """log((1 + n) / (1 + df)) + 1 of each column, with n rows and df rows that hold it."""
     frequency = np.bincount(matrix.indices, minlength=matrix.shape[1])
@@ -40,8 +55,8 @@ def inverse_frequency(matrix: Csr) -> Floats:
 
 def catalogue_words(
     dataset: Dataset, label_weight: float, creator_weight: float, text_weight: float
-) -> Csr:
-    """TF-IDF rows of the catalogue, shape ``(n_items, n_words)``, not normalised.
+) -> tuple[Csr, LabelWords]:
+    """TF-IDF rows of the catalogue, shape ``(n_items, n_words)``, not normalised; its labels.
 
     Genres and moods are whole labels, the creator is one word of its own, titles and
     collections fall into lower-case words. A column that is absent or a weight of 0
@@ -60,8 +75,12 @@ def catalogue_words(
     columns = found["word"].cast(pl.Enum(words)).to_physical().to_numpy()
     shape = (dataset.n_items, len(words))
     matrix = Csr((found["weight"].to_numpy(), (found["row"].to_numpy(), columns)), shape=shape)
-    matrix.data = (matrix.data * inverse_frequency(matrix)[matrix.indices]).astype(np.float32)
-    return matrix
+    idf = inverse_frequency(matrix)
+    matrix.data = (matrix.data * idf[matrix.indices]).astype(np.float32)
+    is_label = words.str.contains(r"^(genres|moods):")
+    places = is_label.arg_true().to_numpy().astype(np.int32)
+    value = (label_weight * idf[places]).astype(np.float32)
+    return matrix, LabelWords(tuple(words.filter(is_label)), places, value)
 
 
 def tag_counts(dataset: Dataset) -> TagCounts:

@@ -3,13 +3,14 @@
 import numba
 import numpy as np
 
-from crossfade.arrays import pack_csr, unpack_csr
+from crossfade.arrays import pack_csr, pack_strings, unpack_csr, unpack_strings
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Recommender
-from crossfade.recommenders.content import TagCounts, catalogue_words, tag_counts
+from crossfade.recommenders.content import LabelWords, TagCounts, catalogue_words, tag_counts
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import csr_parts, in_threads
+from crossfade.recommenders.labels import stated_labels
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
 
@@ -28,6 +29,11 @@ class ContentKNNConfig(HistoryConfig):
         description="Added to the length of a description before dividing by it: doubts matches with items "
         "that are described in few words.",
     )
+    taste_events: float = Field(
+        5.0,
+        ge=0,
+        description="Items in a history that genres and moods somebody names count as much as; 0: not used.",
+    )
     leave_own_tags_out: bool = Field(
         default=True,
         description="Whether the tags of the asking person are taken out of every item before scoring for them. "
@@ -42,7 +48,8 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     words, and tags (log2(1 + people who put it there)), divided by its length plus
     ``shrink``. Scores lie in [0, 1]. Items
     without any description, and requests whose history has none, are NaN. Needs no
-    events on an item, so it serves items nobody has played yet.
+    events on an item, so it serves items nobody has played yet. Genres and moods that
+    somebody names count as ``taste_events`` items described by just those.
 
     For a known person, all item vectors are as if that person had never tagged anything
     (see ``leave_own_tags_out``); only the inverse frequency of a tag, which tells nothing
@@ -56,10 +63,11 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     name = "content_knn"
     Config = ContentKNNConfig
     serves_cold_items = True
+    reads_tastes = True
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         config = self.config
-        self._catalogue = catalogue_words(
+        self._catalogue, self._labels = catalogue_words(
             dataset, config.label_weight, config.creator_weight, config.text_weight
         )
         self._tags = tag_counts(dataset)
@@ -67,7 +75,20 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     def _score(self, queries: Queries) -> Floats:
         everything = np.arange(queries.n_items, dtype=np.int32)
         history = weighted_history(queries, self.config)
-        return self._cosines(history, queries.user_row, everything)
+        return self._cosines(history, queries.user_row, everything, self._stated(queries))
+
+    def _stated(self, queries: Queries) -> Csr:
+        """What stated tastes add to each profile, shape ``(n, n_words)``."""
+        asked = stated_labels(queries, self._labels.names)
+        value = self._labels.value[asked.indices]
+        owner = np.repeat(np.arange(len(queries)), np.diff(asked.indptr))
+        length = np.sqrt(np.bincount(owner, weights=np.square(value), minlength=len(queries)))
+        # Shrunk like the description of an item; the tiny length is that of a request without any.
+        tiny = np.finfo(np.float32).tiny
+        scale = self.config.taste_events / np.maximum(length + self.config.shrink, tiny)
+        value = (value * scale[owner]).astype(np.float32)
+        parts = (value, self._labels.word[asked.indices], asked.indptr)
+        return Csr(parts, shape=(len(queries), self._catalogue.shape[1]))
 
     def similar(self, item_row: int) -> Floats:
         """Shrunk cosine of the descriptions, everybody's tags included; see `Recommender.similar`."""
@@ -90,8 +111,12 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         nearest: Floats = np.fmax.reduce(similarities, axis=0, initial=np.nan)
         return nearest
 
-    def _cosines(self, history: Csr, user_rows: Rows, item_rows: Rows) -> Floats:
+    def _cosines(
+        self, history: Csr, user_rows: Rows, item_rows: Rows, stated: Csr | None = None
+    ) -> Floats:
         tags = self._tags
+        if stated is None:
+            stated = Csr(np.zeros((history.shape[0], self._catalogue.shape[1]), np.float32))
         most = int(tags.counts.data.max(initial=0))
         n_known = len(tags.user_indptr) - 1
         owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
@@ -100,6 +125,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             _score_profiles,
             len(out),
             *csr_parts(history),
+            *csr_parts(stated),
             owners.astype(np.int32),
             item_rows,
             *csr_parts(self._catalogue),
@@ -119,6 +145,9 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         tags = self._tags
         return {
             **pack_csr("catalogue", self._catalogue),
+            **pack_strings("labels.names", self._labels.names),
+            "labels.word": self._labels.word,
+            "labels.value": self._labels.value,
             **pack_csr("tags.counts", tags.counts),
             "tags.idf": tags.idf,
             "tags.user_indptr": tags.user_indptr,
@@ -128,6 +157,11 @@ class ContentKNN(Recommender[ContentKNNConfig]):
 
     def _restore(self, state: Arrays) -> None:
         self._catalogue = unpack_csr("catalogue", state)
+        self._labels = LabelWords(
+            tuple(unpack_strings("labels.names", state)),
+            state["labels.word"].astype(np.int32, copy=False),
+            state["labels.value"].astype(np.float32, copy=False),
+        )
         self._tags = TagCounts(
             unpack_csr("tags.counts", state),
             state["tags.idf"].astype(np.float32, copy=False),
@@ -144,6 +178,9 @@ def _score_profiles(  # noqa: PLR0917  (kernels know no keywords)
     indptr: Ints,
     liked: Rows,
     weights: Floats,
+    stated_indptr: Ints,
+    stated_words: Rows,
+    stated_values: Floats,
     owners: Rows,
     item_rows: Rows,
     word_indptr: Ints,
@@ -177,6 +214,8 @@ def _score_profiles(  # noqa: PLR0917  (kernels know no keywords)
             own_start[own_item[at]] = at
         theirs = (own_start, own_item[:last], own_tag)
         profile[:] = 0
+        for at in range(stated_indptr[query], stated_indptr[query + 1]):
+            profile[stated_words[at]] = stated_values[at]
         for place in range(indptr[query], indptr[query + 1]):
             n = _describe(liked[place], catalogue, tagged, theirs, own, shrink, columns, values)
             for at in range(n):

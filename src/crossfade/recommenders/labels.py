@@ -1,5 +1,6 @@
 """Genres and moods as a sparse matrix, for the recommenders that reason with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,28 +50,8 @@ class ItemLabels:
         return np.diff(self.share.indptr).astype(np.int32)
 
     def stated(self, queries: Queries) -> Csr:
-        """1 for each label somebody says they like, shape ``(n, n_labels)``; unknown ones are left out."""
-        shape = (len(queries), len(self.names))
-        if queries.tastes is None or not self.names:
-            return Csr(np.zeros(shape, dtype=np.float32))
-        asked = pl.DataFrame(
-            [
-                (row, column, label)
-                for row, taste in enumerate(queries.tastes)
-                for column in LABEL_COLUMNS
-                for label in getattr(taste, column)
-            ],
-            schema={"row": pl.Int64, "column": pl.String, "label": pl.String},
-            orient="row",
-        ).select(
-            "row",
-            name=pl.concat_str("column", pl.lit(":"), normal(pl.col("label"))).cast(
-                pl.Enum(self.names), strict=False
-            ),
-        )
-        asked = asked.drop_nulls().unique().sort("row", "name")
-        where = (asked["row"].to_numpy(), asked["name"].to_physical().to_numpy())
-        return Csr((np.ones(asked.height, dtype=np.float32), where), shape=shape)
+        """See `stated_labels`."""
+        return stated_labels(queries, self.names)
 
     def nearest(self, liked: Rows, item_rows: Rows) -> Floats:
         """Largest cosine between each item's labels and those of a liked item.
@@ -103,6 +84,33 @@ class ItemLabels:
         """The inverse of `state`."""
         names = tuple(unpack_strings("labels.names", state))
         return cls(names, unpack_csr("labels.share", state))
+
+
+def stated_labels(queries: Queries, names: Sequence[str]) -> Csr:
+    """1 for each label somebody says they like, shape ``(n, len(names))``.
+
+    Args:
+        queries: Their tastes; labels are compared without case and outer spaces.
+        names: Column and label, such as ``"genres:jazz"``, sorted. Other labels are left out.
+    """
+    shape = (len(queries), len(names))
+    if queries.tastes is None or not names:
+        return Csr(np.zeros(shape, dtype=np.float32))
+    asked = pl.DataFrame(
+        [
+            (row, column, label)
+            for row, taste in enumerate(queries.tastes)
+            for column in LABEL_COLUMNS
+            for label in getattr(taste, column)
+        ],
+        schema={"row": pl.Int64, "column": pl.String, "label": pl.String},
+        orient="row",
+    )
+    name = pl.concat_str("column", pl.lit(":"), normal(pl.col("label")))
+    known = asked.select("row", place=name.cast(pl.Enum(names), strict=False).to_physical())
+    known = known.drop_nulls().unique().sort("row", "place")
+    where = (known["row"].to_numpy(), known["place"].to_numpy())
+    return Csr((np.ones(known.height, dtype=np.float32), where), shape=shape)
 
 
 def mass_shares(labels: ItemLabels, weight: Doubles) -> Doubles:
