@@ -55,7 +55,8 @@ def train(
     Randomness: each epoch has streams of its own, derived from ``seed``, ``purpose`` and
     its number, one for the batches and one for PyTorch (dropout knows only PyTorch's
     global generator, which is put back as it was when the run ends). So a checkpoint
-    needs no states of generators, and what validation draws disturbs nothing.
+    needs no states of generators, and what validation draws disturbs nothing. Two
+    threads of one process that train at once would draw from each other's stream.
 
     Args:
         model: Its weights now are where training starts.
