@@ -17,7 +17,7 @@ from crossfade.features.trends import LabelTrends, TrendConfig
 from crossfade.types import MICROSECONDS_PER_DAY, Doubles
 
 DAY = 24 * 60
-CONFIG = TrendConfig(half_life_days=10, shrink_events=1)
+CONFIG = TrendConfig(half_life_days=10, step_days=1, shrink_votes=1)
 
 
 def arrays_of(data: Dataset) -> tuple[ItemArrays, ItemSchema]:
@@ -53,9 +53,8 @@ def directly(data: Dataset, config: TrendConfig, minute: int) -> Doubles:
             for row in rows.tolist():
                 recent[row] += 2 ** (-age_days / config.half_life_days) / len(rows)
                 total[row] += 1 / len(rows)
-    usual = (total + 1 / n) / (total.sum() + 1)
-    shrink = config.shrink_events
-    trend: Doubles = np.log((recent + shrink * usual) / (recent.sum() + shrink) / usual)
+    due = total / max(total.sum(), 1e-30) * recent.sum()
+    trend: Doubles = np.log((recent + config.shrink_votes) / (due + config.shrink_votes))
     return trend
 
 
@@ -66,27 +65,31 @@ def test_a_trend_is_the_share_of_late_over_the_share_of_always() -> None:
     _, schema = arrays_of(data)
     assert schema.genres.names == ("jazz", "rock", "folk")
     rock, folk = 0.5, 2**-0.1
-    usual = (1 + 0.25) / 3
-    late = rock + folk + 1
+    due = (rock + folk) / 2  # half of all votes so far are rock, half are folk
     trend = genres_at(data, 10 * DAY)[0]
     np.testing.assert_allclose(
-        np.exp(trend),
-        [1 / late, 1 / late, (rock + usual) / late / usual, (folk + usual) / late / usual],
-        rtol=1e-6,
+        np.exp(trend), [1, 1, (rock + 1) / (due + 1), (folk + 1) / (due + 1)], rtol=1e-6
     )
-    assert trend[2] < trend[3]
+    assert trend[2] < 0 < trend[3]
 
 
-@pytest.mark.parametrize("shrink", [0.7, 1, 3, 20])
-def test_nothing_is_known_before_the_first_step_has_ended(shrink: float) -> None:
-    data = dataset(heard(*[("abc"[i % 3], i) for i in range(6)], ("c", DAY + 5)))
-    trends = genres_at(data, 0, DAY - 1, DAY, config=CONFIG.changed(shrink_events=shrink))
-    assert not trends[:2].any()  # not even a rounding error of the votes to come
+def test_nothing_is_known_before_the_first_step_has_ended() -> None:
+    data = dataset(heard(("a", 5), ("a", DAY + 5), ("c", 2 * DAY + 5)))
+    trends = genres_at(data, 0, DAY - 1, 3 * DAY)
+    assert not trends[:2].any()
     assert trends[2].any()
 
 
+def test_a_rare_label_has_no_trend_to_speak_of() -> None:
+    # Of 51 songs the first was folk, so 0.9 of the 46 votes of today are due to folk. None came.
+    data = dataset(heard(("c", 0), *[("a", 500 * DAY + i) for i in range(50)]))
+    _, schema = arrays_of(data)
+    trend = genres_at(data, 501 * DAY, config=CONFIG.changed(shrink_votes=10))[0]
+    assert -0.1 < trend[schema.genres.names.index("folk") + 1] < 0
+
+
 def test_a_trend_dies_away_when_nothing_happens() -> None:
-    trends = genres_at(dataset(heard(("a", 0), ("c", 100))), DAY, 3_000 * DAY)
+    trends = genres_at(dataset(heard(("a", 0), ("c", 9 * DAY))), 10 * DAY, 3_000 * DAY)
     assert np.abs(trends[0]).max() > 0.1
     np.testing.assert_allclose(trends[1], 0, atol=1e-12)
 

@@ -1,5 +1,7 @@
-"""Arrays as of a time: 18 session features, temporal context, and their scaling."""
+"""Arrays as of a time: sessions, moments, items, tastes and trends, and their scaling."""
 
+from crossfade.features.acclaim import ItemAcclaim
+from crossfade.features.activity import activity_features, activity_features_at
 from crossfade.features.dictionary import (
     SESSION_FEATURE_NAMES,
     SESSION_FEATURES,
@@ -7,11 +9,14 @@ from crossfade.features.dictionary import (
     TEMPORAL_FEATURES,
     Feature,
 )
+from crossfade.features.items import ItemArrays, ItemSchema, ItemSchemaConfig
 from crossfade.features.reference import NO_TIME, SessionFeatureConfig, SessionReference
 from crossfade.features.scaler import SessionScaler
 from crossfade.features.session import fit_reference, session_features, session_features_at
 from crossfade.features.state import Play, SessionState
 from crossfade.features.temporal import last_event_us, temporal_context
+from crossfade.features.trends import LabelTrends, TrendConfig
+from crossfade.features.users import history_weights, label_preferences, request_time_features
 
 __all__ = [
     "NO_TIME",
@@ -20,13 +25,24 @@ __all__ = [
     "TEMPORAL_FEATURES",
     "TEMPORAL_FEATURE_NAMES",
     "Feature",
+    "ItemAcclaim",
+    "ItemArrays",
+    "ItemSchema",
+    "ItemSchemaConfig",
+    "LabelTrends",
     "Play",
     "SessionFeatureConfig",
     "SessionReference",
     "SessionScaler",
     "SessionState",
+    "TrendConfig",
+    "activity_features",
+    "activity_features_at",
     "fit_reference",
+    "history_weights",
+    "label_preferences",
     "last_event_us",
+    "request_time_features",
     "session_features",
     "session_features_at",
     "temporal_context",

@@ -19,12 +19,14 @@ class TrendConfig(Settings):
         30.0, gt=0, description="Days after which an event counts half towards what is popular now."
     )
     step_days: float = Field(
-        1.0, gt=0, description="Events count from the end of their step; one row is kept per step."
-    )
-    shrink_events: float = Field(
-        20.0,
+        7.0,
         gt=0,
-        description="A trend is drawn towards none with the weight of so many events of this moment.",
+        description="Events count from the end of their step; memory grows with the steps that hold an event.",
+    )
+    shrink_votes: float = Field(
+        10.0,
+        gt=0,
+        description="Votes added to those a label got lately and to those it was due: doubts rare labels.",
     )
 
     def fade(self, age_us: Times) -> Doubles:
@@ -57,8 +59,8 @@ class LabelTrend:
         total: Votes of each label up to then, same shape.
     """
 
-    recent: Doubles
-    total: Doubles
+    recent: Floats
+    total: Floats
 
     @classmethod
     def count(cls, indptr: Ints, label: Rows, n_labels: int, steps: _Steps) -> "LabelTrend":
@@ -77,7 +79,8 @@ class LabelTrend:
         # From step to step everything only shrinks, so nothing overflows however long the log.
         for row, kept in enumerate(steps.kept.tolist(), start=1):
             recent[row] += kept * recent[row - 1]
-        return cls(recent, np.cumsum(total, axis=0))
+        # Summed in double precision; half of it is plenty to keep.
+        return cls(recent.astype(np.float32), np.cumsum(total, axis=0).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,11 @@ class LabelTrends:
     """How far each label's share of positive events lies above its long-run share.
 
     A positive event casts one vote, split evenly over the labels of its item. With D the
-    votes that halve every ``half_life_days``, C all votes so far, p = (C + 1/n) / (ΣC + 1)
-    the long-run share and s = ``shrink_events``, the trend of a label is
-    log((D + s p) / (ΣD + s) / p): above 0 rising, below 0 falling, and 0 where nothing is
-    known. Events count from the end of their step (a UTC day), so everything lies strictly
-    before the moment asked for.
+    votes of a label that halve every ``half_life_days`` and ΣD those of all labels, p its
+    share of all votes so far, and s = ``shrink_votes``, its trend is
+    log((D + s) / (p ΣD + s)): above 0 rising, below 0 falling, and near 0 where there is
+    little to go by. Events count from the end of their step (counted from 1970-01-01 UTC),
+    so everything lies strictly before the moment asked for.
 
     Attributes:
         config: Half-life, step and shrinkage.
@@ -167,16 +170,15 @@ class LabelTrends:
         return self._log_ratio(self.genres, step, fade), self._log_ratio(self.moods, step, fade)
 
     def _log_ratio(self, trend: LabelTrend, step: Ints, fade: Doubles) -> Floats:
-        n_labels, shrink = trend.total.shape[1], self.config.shrink_events
         if not len(trend.total):
-            return np.zeros((len(step), n_labels), dtype=np.float32)
-        # Before the first step its row is read and then multiplied by 0.
-        place = np.maximum(step, 0)
+            return np.zeros((len(step), trend.total.shape[1]), dtype=np.float32)
+        # Before the first step has ended its row is read too, and then counts nothing.
+        place, shrink = np.maximum(step, 0), self.config.shrink_votes
         recent = trend.recent[place] * fade[:, None]
-        total = trend.total[place] * (step >= 0)[:, None]
-        usual = (total + 1 / n_labels) / (total.sum(axis=1, keepdims=True) + 1)
-        now = (recent + shrink * usual) / (recent.sum(axis=1, keepdims=True) + shrink)
-        ratio: Floats = np.log(now / usual).astype(np.float32)
+        total = trend.total[place].astype(np.float64)
+        all_votes = np.maximum(total.sum(axis=1, keepdims=True), 1e-30)  # none: no share of any
+        due = total / all_votes * recent.sum(axis=1, keepdims=True)
+        ratio: Floats = np.log((recent + shrink) / (due + shrink)).astype(np.float32)
         return ratio
 
     def to_arrays(self) -> Arrays:
@@ -192,7 +194,7 @@ class LabelTrends:
     @classmethod
     def from_arrays(cls, arrays: Arrays, config: TrendConfig) -> "LabelTrends":
         """The inverse of `to_arrays`."""
-        values = {name: array.astype(np.float64) for name, array in arrays.items()}
+        values = {name: array.astype(np.float32) for name, array in arrays.items()}
         return cls(
             config=config,
             ends_us=arrays["ends_us"].astype(np.int64),
