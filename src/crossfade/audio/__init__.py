@@ -1,1 +1,4 @@
-"""The eight audio features of tracks nobody measured: a guess with an honest spread."""
+"""Audio features for items that have none, each with a spread that holds.
+
+Import from the modules: `crossfade.audio.predictor` loads PyTorch, `crossfade.audio.config` does not.
+"""
