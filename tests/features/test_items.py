@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from crossfade.data.schema import AUDIO_FEATURES
 from crossfade.errors import ConfigError, DataError
 from crossfade.features.audio import AudioFeatures, Source
 from crossfade.features.items import ITEM_FEATURES, ItemArrays, ItemSchema, ItemSchemaConfig
+from crossfade.features.pages import item_features_page
 from crossfade.types import Bools
 
 ENERGY, TEMPO = AUDIO_FEATURES.index("energy"), AUDIO_FEATURES.index("tempo")
@@ -246,6 +248,13 @@ def test_every_column_keeps_to_its_dictionary() -> None:
     for column, feature in zip(table.T, ITEM_FEATURES, strict=True):
         known = column[~np.isnan(column)]
         assert ((known >= feature.low) & (known <= feature.high)).all()
+
+
+def test_the_reference_page_is_made_from_the_dictionary() -> None:
+    page = Path(__file__).parents[2] / "docs/reference/item-features.md"
+    assert page.read_text(encoding="utf-8") == item_features_page(), (
+        "write crossfade.features.pages.item_features_page() to docs/reference/item-features.md"
+    )
 
 
 NAMES = st.sampled_from(["rock", "Rock ", "jazz", "folk", "", "ska"])

@@ -6,7 +6,7 @@ reads from it which features are heavy-tailed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isinf
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def markdown() -> str:
             "",
             "## The 18 session features",
             "",
-            *_table(SESSION_FEATURES),
+            *table(SESSION_FEATURES),
             "",
             "A session is the session id of the data; without ids it ends when the user is idle for "
             "longer than 30 minutes (a setting of the import).",
@@ -182,21 +182,22 @@ def markdown() -> str:
             "",
             "Times are UTC.",
             "",
-            *_table(TEMPORAL_FEATURES),
+            *table(TEMPORAL_FEATURES),
             "",
         ]
     )
 
 
-def _table(features: Sequence[Feature]) -> list[str]:
+def table(features: Sequence[Feature]) -> list[str]:
+    """Markdown lines of a table of features."""
     lines = [
         "| name | formula | unit | window | range | missing (NaN) | log in model input |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for x in features:
-        high = "…" if x.high == inf else f"{x.high:g}"
+        low, high = ("…" if isinf(bound) else f"{bound:g}" for bound in (x.low, x.high))
         log = "yes" if x.heavy_tailed else "no"
         lines.append(
-            f"| `{x.name}` | {x.formula} | {x.unit} | {x.window} | {x.low:g} to {high} | {x.missing} | {log} |"
+            f"| `{x.name}` | {x.formula} | {x.unit} | {x.window} | {low} to {high} | {x.missing} | {log} |"
         )
     return lines
