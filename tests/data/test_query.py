@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries, Target, Taste
 
 FIELDS = ("user_row", "indptr", "item_row", "strength", "session_row")
 
@@ -110,3 +112,38 @@ def test_one_request_and_seven_keep_their_shapes(size: int) -> None:
 def test_a_stranger_cannot_like_what_is_no_item(row: int) -> None:
     with pytest.raises(ValueError, match=f"item rows must lie in 0 … 4, got {row}"):
         Queries.of_items([2, row], 5)
+
+
+def test_liked_items_are_the_newest_of_the_history() -> None:
+    query = make([[(1, 0.0), (2, 2.5)]]).liking([4, 0], now_us=7)
+    assert query.indptr.tolist() == [0, 4]
+    assert query.item_row.tolist() == [1, 2, 4, 0]
+    assert query.strength.tolist() == [0, 2.5, 1, 1]
+    assert query.session_row.tolist() == [0, 0, -1, -1]
+    assert query.time_us is not None
+    assert query.time_us.tolist() == [0, 1, 7, 7]
+
+
+def test_without_a_moment_liking_happens_with_the_newest_event() -> None:
+    liked = make([[(1, 1.0), (2, 1.0)]]).liking([4]).time_us
+    assert liked is not None
+    assert liked.tolist() == [0, 1, 1]
+    first = make([[]]).liking([4]).time_us
+    assert first is not None
+    assert first.tolist() == [0]
+    assert Queries.of_items([1], 5).liking([2]).time_us is None
+
+
+def test_liking_is_for_one_request_and_known_items() -> None:
+    with pytest.raises(ValueError, match="one request can be given liked items at a time, got 2"):
+        make([[], []]).liking([1])
+    with pytest.raises(ValueError, match="item rows must lie in 0 … 4, got -1"):
+        make([[]]).liking([-1])
+
+
+def test_tastes_travel_with_their_requests() -> None:
+    tastes = (Taste(("jazz",)), Taste(), Taste(moods=("calm",)))
+    queries = replace(make([[], [], []]), tastes=tastes)
+    assert queries.take([2, 0]).tastes == (tastes[2], tastes[0])
+    assert [bool(taste) for taste in tastes] == [True, False, True]
+    assert [batch.tastes for _, batch in queries.batches(2)] == [tastes[:2], tastes[2:]]

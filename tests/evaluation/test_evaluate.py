@@ -177,6 +177,19 @@ def test_comparisons_are_mirrored_and_use_the_reference() -> None:
     assert rows["fixed", "close", "best other"]["p_holm"] == 1.0
 
 
+def test_where_popularity_answers_nothing_genre_popularity_is_the_reference() -> None:
+    mute = Fixed([np.nan] * 5, "popularity")
+    genre = Fixed([1, 2, 3, 4, 5], "genre_popularity")
+    found = evaluate([trial([[2], [2]])], [[A_FIRST, mute, genre]], QUICK)
+    against = found.comparisons.filter(pl.col("against") == "reference")
+    assert set(against["other"]) == {"genre_popularity"}
+    (flag,) = (flag for flag in found.about.flags if "empty list" in flag)
+    assert flag == "popularity: no request was answered, so 0 is the number of an empty list"
+    assert found.mean("popularity", "ndcg@10") == 0
+    alone = evaluate([trial([[2], [2]])], [[A_FIRST, mute]], QUICK).comparisons
+    assert alone.filter(pl.col("against") == "reference").is_empty()
+
+
 def test_popularity_is_the_reference_unless_another_is_named() -> None:
     models = [A_FIRST, Fixed([1, 2, 3, 4, 5], "popularity")]
     found = evaluate([trial([[1], [2]])], [models], QUICK).comparisons

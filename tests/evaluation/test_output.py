@@ -202,7 +202,9 @@ def test_names_cannot_smuggle_markup_into_the_report() -> None:
 
 @pytest.mark.parametrize("name", ["time", "user", "leave-last", "cold-users", "cold-items"])
 def test_every_protocol_has_a_report(name: str) -> None:
-    protocol = ProtocolConfig.model_validate({"name": name, "cold_share": 0.4})
+    # In this log every item is old, so cold items are drawn.
+    rules = {"name": name, "cold_share": 0.4, "cold_items": "share"}
+    protocol = ProtocolConfig.model_validate(rules)
     _, found = run(protocol)
     assert page_of(found).open == []
     json.dumps(to_json(found), allow_nan=False)

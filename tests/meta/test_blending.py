@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crossfade.config import Settings
-from crossfade.data import Dataset, Queries
+from crossfade.data import Dataset, Queries, Taste
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.errors import ConfigError
 from crossfade.evaluation.judge import Scorer
@@ -282,3 +282,58 @@ def test_long_work_is_reported() -> None:
         tune_blend(plan, BASES, BlendConfig(min_requests=1), seed=0)
     for words in ("fit item_knn", "score the fuse block", "tune weights", "score the calibrate"):
         assert any(words in task for task in started)
+
+
+# -- stated tastes ---------------------------------------------------------------------
+
+
+class Deaf:
+    """Scores the first three of four items; says nothing about the last."""
+
+    name = "deaf"
+
+    def score_batch(self, queries: Queries) -> Floats:
+        line = np.array([3, 2, 1, np.nan], dtype=np.float32)
+        return np.tile(line, (len(queries), 1))
+
+
+class Hears:
+    """Scores the last three of four items."""
+
+    name = "hears"
+
+    def score_batch(self, queries: Queries) -> Floats:
+        line = np.array([np.nan, 1, 2, 3], dtype=np.float32)
+        return np.tile(line, (len(queries), 1))
+
+
+def test_a_stated_taste_is_mixed_in_by_how_little_history_there_is() -> None:
+    choice = BlendChoice("zscore", {"deaf": 1.0, "hears": 0.0}, True, "deaf", 0.0, 0.0)
+    blend = Blend({"deaf": Deaf(), "hears": Hears()}, choice, exclude_seen=False, taste="hears")
+    nobody = Queries.of_items([], 4)
+    stating = replace(nobody, tastes=(Taste(("jazz",)),))
+    z = np.sqrt(1.5)  # z-scores of 3, 2, 1 are z, 0, -z
+    np.testing.assert_allclose(blend.score_batch(nobody)[0], [z, 0, -z, np.nan], rtol=1e-6)
+    # 9 of 10 for the taste: item 1 is 0 and -z, item 2 is -z and 0; the others have one voice.
+    mixed = blend.score_batch(stating)[0]
+    np.testing.assert_allclose(mixed, [z, -0.9 * z, -0.1 * z, z], rtol=1e-5)
+    shares = blend.shares(stating, np.arange(4, dtype=np.int32))
+    assert shares[0] == {"deaf": 1.0}
+    assert shares[1] == pytest.approx({"deaf": 0.1, "hears": 0.9})
+    assert shares[3] == {"hears": 1.0}
+    # Ten positive events: 9 of 20.
+    ten = replace(Queries.of_items([0] * 10, 4), tastes=(Taste(("jazz",)),))
+    assert blend.shares(ten, np.array([1], dtype=np.int32))[0] == pytest.approx(
+        {"deaf": 0.55, "hears": 0.45}
+    )
+
+
+def test_a_taste_of_one_request_leaves_the_others_of_the_batch_alone() -> None:
+    choice = BlendChoice("zscore", {"deaf": 1.0, "hears": 0.0}, True, "deaf", 0.0, 0.0)
+    blend = Blend({"deaf": Deaf(), "hears": Hears()}, choice, exclude_seen=False, taste="hears")
+    both = replace(Queries.of_items([], 4).take([0, 0]), tastes=(Taste(), Taste(moods=("calm",))))
+    scores = blend.score_batch(both)
+    np.testing.assert_array_equal(scores[0], blend.score_batch(both.take([0]))[0])
+    np.testing.assert_array_equal(scores[1], blend.score_batch(both.take([1]))[0])
+    assert np.isnan(scores[0, 3])
+    assert not np.isnan(scores[1, 3])

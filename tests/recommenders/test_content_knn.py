@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from crossfade.arrays import top_k
-from crossfade.data import Dataset, Queries
+from crossfade.data import Dataset, Queries, Taste
 from crossfade.recommenders.content import catalogue_words, tag_counts
 from crossfade.recommenders.content_knn import ContentKNN, ContentKNNConfig
 from crossfade.testing import checkerboard, tiny_catalogue
@@ -212,3 +212,33 @@ def test_with_shuffled_content_nothing_is_found() -> None:
         places.append((above + equal / 2) / 21)
     assert places[0].max() < 0.03
     assert places[1].mean() == pytest.approx(0.5, abs=0.12)
+
+
+def stating(queries: Queries, *genres: str) -> Queries:
+    return replace(queries, tastes=(Taste(genres),))
+
+
+def test_stated_genres_are_a_profile_of_their_own() -> None:
+    genres = model(creator_weight=0, text_weight=0, tag_weight=0).fit(tiny_catalogue())
+    nobody = Queries.of_items([], 5)
+    assert np.isnan(genres.score_batch(nobody)).all()
+    # The same as liking d, whose one genre is rock; polka is unknown.
+    np.testing.assert_allclose(
+        genres.score_batch(stating(nobody, "Rock", "polka")),
+        genres.score_batch(Queries.of_items([D], 5)),
+        rtol=1e-6,
+    )
+    assert np.isnan(genres.score_batch(stating(nobody, "polka"))).all()
+
+
+def test_stated_genres_add_to_a_history_as_so_many_items() -> None:
+    settings = {"creator_weight": 0, "text_weight": 0, "tag_weight": 0, "taste_events": 2.0}
+    genres = model(**settings).fit(tiny_catalogue())
+    stated = genres.score_batch(stating(Queries.of_items([A], 5), "rock"))[0]
+    # One jazz item and two of rock: cosines 1 / sqrt(5) and 2 / sqrt(5).
+    np.testing.assert_allclose(stated[[B, D]], np.array([1, 2]) / np.sqrt(5), rtol=1e-5)
+    deaf = model(**{**settings, "taste_events": 0.0}).fit(tiny_catalogue())
+    np.testing.assert_array_equal(
+        deaf.score_batch(stating(Queries.of_items([A], 5), "rock")),
+        deaf.score_batch(Queries.of_items([A], 5)),
+    )

@@ -95,9 +95,11 @@ def test_an_unknown_genre_changes_nothing() -> None:
 
 
 def test_old_events_fade() -> None:
-    events = pl.DataFrame(
-        {"user_id": ["u", "v", "w"], "item_id": ["a", "a", "b"], "days": [0, 0, 90]}
-    ).with_columns(timestamp=pl.datetime(2024, 1, 1) + pl.duration(days="days"))
+    events = (
+        pl.DataFrame({"user_id": ["u", "v", "w"], "item_id": ["a", "a", "b"], "days": [0, 0, 90]})
+        .with_columns(timestamp=pl.datetime(2024, 1, 1) + pl.duration(days="days"))
+        .drop("days")
+    )
     items = pl.DataFrame({"item_id": ["a", "b"], "genres": [["x"], ["x"]]})
     fitted = GenrePopularity(GenrePopularityConfig(half_life_days=90.0, unplayed_share=1e-6)).fit(
         Dataset.build(events, items)

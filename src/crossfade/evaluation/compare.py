@@ -9,6 +9,9 @@ from crossfade.evaluation.statistics import bootstrap, holm, randomisation_test
 from crossfade.rng import generator
 from crossfade.types import Doubles
 
+REFERENCES = ("popularity", "genre_popularity")
+"""Models to compare with where no reference is set: the first that answers anything."""
+
 BEST_OTHER, REFERENCE = "best other", "reference"
 
 
@@ -30,8 +33,9 @@ def compare(
         The columns of `COMPARISON_SCHEMA`; no row where there is one model only.
     """
     values = per_unit[:, :, config.per_request.index(config.primary)]
+    n_answered = np.nansum(per_unit[:, :, config.per_request.index("answered")], axis=0)
     values = values[~np.isnan(values).any(axis=1)]
-    pairs = _pairs(models, values, config)
+    pairs = _pairs(models, values, n_answered, config)
     unique = list(dict.fromkeys(tuple(sorted((a, b))) for a, b, _ in pairs))
     if not unique:
         return pl.DataFrame(schema=COMPARISON_SCHEMA)
@@ -77,7 +81,7 @@ def best_other(means: Doubles, model: int) -> int:
 
 
 def _pairs(
-    models: tuple[str, ...], values: Doubles, config: EvaluationConfig
+    models: tuple[str, ...], values: Doubles, n_answered: Doubles, config: EvaluationConfig
 ) -> list[tuple[int, int, str]]:
     if len(models) < 2 or len(values) == 0:
         return []
@@ -85,8 +89,9 @@ def _pairs(
     order = np.argsort(-means, kind="stable")
     pairs = [(int(a), best_other(means, int(a)), BEST_OTHER) for a in order]
     name = config.reference
-    if name is None and "popularity" in models:
-        name = "popularity"
+    if name is None:
+        # Popularity has no list of items nobody played: being above its 0 says nothing.
+        name = next((n for n in REFERENCES if n in models and n_answered[models.index(n)] > 0), None)
     if name is not None:
         reference = models.index(name)
         pairs += [(int(a), reference, REFERENCE) for a in order if a != reference]

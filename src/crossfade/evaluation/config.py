@@ -46,7 +46,8 @@ class EvaluationConfig(Settings):
     )
     reference: str | None = Field(
         None,
-        description="Model every other one is compared with; unset: popularity, where it takes part.",
+        description="Model every other one is compared with; unset: popularity, or genre_popularity where "
+        "popularity takes no part or answers nothing.",
     )
     level: float = Field(0.95, gt=0, lt=1, description="Confidence level of the intervals.")
     interval: Literal["bca", "percentile"] = Field(

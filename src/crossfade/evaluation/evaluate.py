@@ -105,6 +105,10 @@ def _warnings(answers: Answers, judged: list[Judged], outside: list[str]) -> lis
         flags.append(
             f"scores from files ({', '.join(outside)}): nobody checked what they were trained on"
         )
+    silent = ~answers.values[:, :, -1].any(axis=0)
+    if silent.any():
+        names = ", ".join(np.array(answers.models)[silent])
+        flags.append(f"{names}: no request was answered, so 0 is the number of an empty list")
     shares = np.sum([part.n_tied for part in judged], axis=0) / len(answers.values)
     flags += [
         f"{model}: equal scores decide who is listed in {share:.0%} of requests; ties go by item id, "
