@@ -191,7 +191,7 @@ class Index:
         finder = approximate.restore(arrays, len(stored), width) if "faiss" in arrays else None
         return cls(version, report, n_items, width, rows, stored, longest(stored), finder)
 
-    def save(self, directory: Path) -> str:
+    def save(self, directory: Path | str) -> str:
         """Write the index so that readers see the old or the new one; gives the id of the saved directory.
 
         Raises:
@@ -206,10 +206,10 @@ class Index:
                 raise unwrapped(error, parts / _FILE) from error
 
         header = {"model_version": self.version, "report": self.report}
-        return publish(directory, KIND, SCHEMA, header, write)
+        return publish(Path(directory), KIND, SCHEMA, header, write)
 
 
-def load_index(directory: Path, expected_version: str | None = None) -> Index:
+def load_index(directory: Path | str, expected_version: str | None = None) -> Index:
     """Read an index, its checksum verified first.
 
     Args:
@@ -230,4 +230,4 @@ def load_index(directory: Path, expected_version: str | None = None) -> Index:
             raise BundleError(f"{directory}: damaged ({error}); build the index again") from None
         return Index.from_arrays(arrays, expected_version)
 
-    return read_published(directory, KIND, SCHEMA, read)
+    return read_published(Path(directory), KIND, SCHEMA, read)
