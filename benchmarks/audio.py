@@ -149,7 +149,8 @@ def genre_means(train: pl.DataFrame, test: pl.DataFrame) -> Doubles:
     found = long(test).join(means, on="genres", how="left")
     guess = found.group_by("row").agg(pl.col(AUDIO_FEATURES).mean()).sort("row")
     filled = guess.with_columns(
-        pl.col(name).fill_null(truth[name].mean()) for name in AUDIO_FEATURES
+        pl.col(name).fill_null(pl.lit(truth[name].mean(), dtype=pl.Float64))
+        for name in AUDIO_FEATURES
     )
     return filled.select(AUDIO_FEATURES).cast(pl.Float64).fill_null(np.nan).to_numpy()
 
@@ -231,7 +232,8 @@ def large() -> None:
     spare: Bools = generator(0, "benchmarks.audio.tracks").random(items.height) < 0.05
     train = items.filter(pl.Series(~stranger & ~spare))
     begin, cpu = time.perf_counter(), time.process_time()
-    predictor = AudioPredictor().fit(train, seed=0)
+    predictor = AudioPredictor()
+    predictor.fit(train, seed=0)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     print(
         f"## spotify-tracks\n\n{train.height:,} training tracks of {train['creator_id'].n_unique():,} creators; "
@@ -260,7 +262,9 @@ def small(name: str, items: pl.DataFrame) -> None:
             items.filter(pl.Series(fold == number)),
         )
         others = {"LightGBM": boosted(train, test), "genre mean": genre_means(train, test)}
-        take(kept, AudioPredictor().fit(train, seed=0), test, others)
+        predictor = AudioPredictor()
+        predictor.fit(train, seed=0)
+        take(kept, predictor, test, others)
     print(f"\n## {name}\n")
     table(kept)
 

@@ -61,13 +61,16 @@ class AudioPredictor:
         self.report: AudioReport | None = None
         self._fitted: _Fitted | None = None
 
-    def fit(self, items: pl.DataFrame, seed: int) -> "AudioPredictor":
+    def fit(self, items: pl.DataFrame, seed: int) -> AudioReport:
         """Learn from the items whose features are actual.
 
         Args:
             items: A catalogue with the columns of ``ITEM_COLUMNS``, any of them absent.
                 Features that were guessed before (``<feature>_source``) are not learned from.
             seed: The run's one seed; equal seeds give equal results.
+
+        Returns:
+            How guesses on held-out creators compare with the truth; also kept as ``report``.
 
         Raises:
             DataError: If values are outside their range, or too few creators have any.
@@ -118,7 +121,7 @@ class AudioPredictor:
             Calibration.of(target[known], *(part[known] for part in guessed.as_known)),
         )
         self.report = judge(target, *guessed.as_strangers, fold, scale)
-        return self
+        return self.report
 
     def predict(self, items: pl.DataFrame) -> AudioFeatures:
         """A guess for every feature of every item, also where the catalogue knows it.

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from crossfade import __version__
-from crossfade.cli import checking, demonstrating, evaluating, fitting, importing, recommending
+from crossfade.cli import (
+    audio,
+    checking,
+    demonstrating,
+    evaluating,
+    fitting,
+    importing,
+    recommending,
+)
 from crossfade.errors import CrossfadeError
 
 INTERRUPTED = 130
@@ -50,6 +58,7 @@ app.command("fit")(fitting.fit)
 app.command("evaluate")(evaluating.evaluate)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
+app.add_typer(audio.app)
 app.command("doctor")(checking.doctor)
 
 

@@ -66,13 +66,21 @@ class AudioFeatures:
             known = ~np.isnan(mean[:, column])
             source[known, column], sigma[known, column] = Source.ACTUAL, 0.0
             if f"{name}_source" in items.columns:
-                said = items[f"{name}_source"].to_list()
-                source[:, column] = [Source[(text or "missing").upper()] for text in said]
-                sigma[:, column] = (
-                    items[f"{name}_sigma"].cast(pl.Float32).fill_null(np.nan).to_numpy()
-                )
+                source[:, column] = _sources(items[f"{name}_source"], known, items)
+                if f"{name}_sigma" in items.columns:
+                    said = items[f"{name}_sigma"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+                    sigma[:, column] = np.where(known, said, np.nan)
         refuse_out_of_range(mean, items)
         return cls(mean, sigma, source)
+
+    def counts(self) -> list[list[str]]:
+        """How many values of each feature come from where: rows of text, heading first."""
+        names = [source.name.lower() for source in Source]
+        rows = [
+            [name, *(f"{int((self.source[:, column] == source).sum()):,}" for source in Source)]
+            for column, name in enumerate(AUDIO_FEATURES)
+        ]
+        return [["feature", *names], *rows]
 
     def to_items(self, items: pl.DataFrame) -> pl.DataFrame:
         """The catalogue with these features: ``<feature>``, ``<feature>_sigma``, ``<feature>_source``."""
@@ -85,6 +93,23 @@ class AudioFeatures:
                 pl.Series(f"{name}_source", source, dtype=pl.String),
             ]
         return items.with_columns(columns)
+
+
+def _sources(
+    said: pl.Series, known: Bools, items: pl.DataFrame
+) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """Codes of a column ``<feature>_source``; where there is no value nothing has a source."""
+    names = [source.name.lower() for source in Source]
+    texts = said.cast(pl.String).fill_null("missing").to_list()
+    wrong = [row for row, text in enumerate(texts) if text not in names]
+    if wrong:
+        item = items["item_id"][wrong[0]] if "item_id" in items.columns else f"row {wrong[0]}"
+        mend = f"a source is one of {', '.join(names)}"
+        where, found = f"item {item}", f"{said.name} {texts[wrong[0]]}"
+        problem = Problem("unknown_source", len(wrong), where, found, mend)
+        raise DataError("items: audio features from nowhere", [problem])
+    codes = np.array([names.index(text) for text in texts], dtype=np.int8)
+    return np.where(known, codes, np.int8(Source.MISSING.value))
 
 
 def refuse_out_of_range(mean: Floats, items: pl.DataFrame) -> None:
@@ -104,15 +129,33 @@ def refuse_out_of_range(mean: Floats, items: pl.DataFrame) -> None:
         if len(wrong):
             first = int(wrong[0])
             item = items["item_id"][first] if "item_id" in items.columns else f"row {first}"
-            unit = "beats per minute" if name == "tempo" else "a share"
             problems.append(
                 Problem(
                     check=f"{name}_out_of_range",
                     n_rows=len(wrong),
                     where=f"item {item}",
                     found=f"{name} {value[first]:g}",
-                    mend=f"{name} is {unit} from {low:g} to {high:g}: convert it or leave it empty",
+                    mend=_mend(name, float(value[first])),
                 )
             )
     if problems:
         raise DataError("items: audio features that cannot be right", problems)
+
+
+def _mend(name: str, value: float) -> str:
+    """What to do about a value, with a guess at how it came about."""
+    low, high = RANGES[name]
+    if name != "tempo":
+        cause = "; a percentage must be divided by 100" if high < value <= 100 else ""
+        return f"{name} is a share from {low:g} to {high:g}{cause}: convert it or leave it empty"
+    if value == 0:
+        return "0 is how some sources write an unknown tempo: leave it empty"
+    # Beats per second and milliseconds per beat, each for a tempo within the range.
+    cause = ""
+    if low <= 60 * value <= high:
+        cause = f"; {value:g} may be beats per second, then multiply by 60"
+    elif value > 0 and low <= 60_000 / value <= high:
+        cause = f"; {value:g} may be milliseconds per beat, then divide 60,000 by it"
+    return (
+        f"tempo is beats per minute from {low:g} to {high:g}{cause}: convert it or leave it empty"
+    )
