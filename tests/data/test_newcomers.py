@@ -98,6 +98,12 @@ def test_who_did_nothing_else_before_is_not_asked() -> None:
     assert plan.tests[0].queries.user_row.tolist() == [1]
 
 
+def test_what_happens_at_the_moment_of_asking_is_not_in_the_history() -> None:
+    # User 1 plays the old item 2 in the very minute in which they meet the late item 4.
+    plan = make_plan(log([*LATE[:8], (1, 2, 9), (1, 4, 9)]), BY_AGE)
+    assert histories(plan.tests[0]) == [[1, 2, 0]]
+
+
 def test_a_late_item_that_was_disliked_at_first_is_wanted_no_more() -> None:
     # User 1 rates item 4 low before the test block and high in it: no longer new.
     plays = [*LATE[:8], (1, 4, 7), (1, 4, 8), (0, 5, 9), (1, 5, 9)]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -47,6 +49,13 @@ def test_an_unplayed_item_has_the_mean_score_of_its_genre() -> None:
     assert cosine[A] == pytest.approx(1)
     assert found[F] == pytest.approx((cosine[A] + 0) / 2)
     assert found[G] == 0
+
+
+def test_a_genre_that_nobody_wanted_has_no_say() -> None:
+    data = log(creators=False)
+    genres = [["jazz"], ["jazz"], ["rock"], ["rock"], ["jazz", "polka"], ["rock"], None]
+    mixed = replace(data, items=data.items.with_columns(genres=pl.Series(genres)))
+    assert scores(mixed, [B])[F] == pytest.approx(scores(data, [B])[F])
 
 
 def test_the_creator_speaks_before_the_genre() -> None:
