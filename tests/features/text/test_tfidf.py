@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from crossfade.errors import ConfigError, NotFittedError
+from crossfade.errors import BundleError, ConfigError, NotFittedError
 from crossfade.features.text import N_DIMS, make_encoder, restore_encoder
 from crossfade.features.text.tfidf import TfidfSvdConfig, TfidfSvdEncoder
 
@@ -161,6 +161,21 @@ def test_a_missing_array_is_named(encoder: TfidfSvdEncoder) -> None:
     del arrays["idf"]
     with pytest.raises(KeyError, match="idf"):
         restore_encoder("tfidf", encoder.settings, arrays)
+
+
+@pytest.mark.parametrize("name", ["buckets", "checks", "idf", "components"])
+def test_arrays_that_do_not_belong_together_are_refused(
+    encoder: TfidfSvdEncoder, name: str
+) -> None:
+    arrays = encoder.state()
+    arrays[name] = arrays[name][:-1]
+    with pytest.raises(BundleError, match="do not belong together"):
+        restore_encoder("tfidf", encoder.settings, arrays)
+
+
+def test_buckets_of_other_settings_are_refused(encoder: TfidfSvdEncoder) -> None:
+    with pytest.raises(BundleError, match="do not belong together"):
+        restore_encoder("tfidf", {**encoder.settings, "hash_bits": 8}, encoder.state())
 
 
 def test_the_fingerprint_follows_catalogue_and_settings(encoder: TfidfSvdEncoder) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import model_validator
 
 from crossfade.config import Field, Settings, validate
-from crossfade.errors import NotFittedError
+from crossfade.errors import BundleError, NotFittedError
 from crossfade.features.text.base import N_DIMS, TextEncoder
 from crossfade.features.text.characters import Characters
 from crossfade.features.text.kernels import Checks
@@ -31,7 +31,7 @@ class TfidfSvdConfig(Settings):
         3, ge=1, le=8, description="Characters in the shortest character n-gram."
     )
     longest_character_ngram: int = Field(
-        5,
+        4,
         ge=0,
         le=8,
         description="Characters in the longest character n-gram; 0: no character n-grams.",
@@ -48,7 +48,7 @@ class TfidfSvdConfig(Settings):
         description="N-grams in fewer texts are not used; catalogues under 1,000 texts use all.",
     )
     max_ngrams: int = Field(
-        30_000, ge=1, description="At most this many n-grams are used, those in most texts first."
+        20_000, ge=1, description="At most this many n-grams are used, those in most texts first."
     )
     hash_bits: int = Field(
         20,
@@ -147,12 +147,27 @@ class TfidfSvdEncoder(TextEncoder):
 
     @classmethod
     def restore(cls, config: dict[str, Any], arrays: Arrays) -> Self:
-        """See `TextEncoder.restore`."""
+        """See `TextEncoder.restore`.
+
+        Raises:
+            BundleError: If the arrays do not belong together.
+        """
         encoder = cls(validate(TfidfSvdConfig, config, f"text encoder {cls.name}"))
         buckets = arrays["buckets"].astype(np.int32, copy=False)
         checks = arrays["checks"].astype(np.uint32, copy=False)
         idf = arrays["idf"].astype(np.float32, copy=False)
         components = arrays["components"].astype(np.float32, copy=False)
+        # The compiled loops look nothing up twice, so arrays must fit each other from here on.
+        n_buckets = 2 << encoder.config.hash_bits
+        if (
+            not len(buckets) == len(checks) == len(idf) == len(components)
+            or components.ndim != 2
+            or components.shape[1] > encoder.n_dims
+            or (len(buckets) and not 0 <= buckets.min() <= buckets.max() < n_buckets)
+        ):
+            raise BundleError(
+                f'text encoder "{cls.name}": its arrays do not belong together; restore the bundle or fit again'
+            )
         encoder._take(encoder._weigh(buckets, checks, idf), np.ascontiguousarray(components))
         return encoder
 
