@@ -7,7 +7,7 @@ bases fitted on everything ──► bundle ──► recommend, similar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,11 +16,10 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.config import Field, Settings, validate
-from crossfade.data import Dataset, Queries, Target, Taste
-from crossfade.data.dataset import to_us
-from crossfade.data.labels import LabelIndex
+from crossfade.data import Dataset, Queries, Target
+from crossfade.data.asking import Asking, Likes
 from crossfade.data.splits import ProtocolConfig, make_plan, possible_protocol
-from crossfade.errors import BundleError, ConfigError, UnknownIdError
+from crossfade.errors import BundleError, ConfigError
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
 from crossfade.recommenders.base import Recommender
@@ -97,8 +96,7 @@ class HybridModel:
         self.config = config
         self.bases = bases
         self.blend = Blend(bases, choice, exclude_seen, self._candidates(), _taste_base(bases))
-        self.genres = LabelIndex(dataset.items, "genre")
-        self.moods = LabelIndex(dataset.items, "mood")
+        self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
 
@@ -160,40 +158,17 @@ class HybridModel:
                 genres and moods are unknown.
             ConfigError: If genres or moods are given and no base reads them.
         """
-        rows = self.dataset.item_ids.rows(items)
-        liked = rows[rows >= 0]
-        taste = Taste(self.genres.split(genres)[0], self.moods.split(moods)[0])
         if (len(genres) or len(moods)) and self.blend.taste is None:
             raise ConfigError(
                 "no base reads genres or moods; add genre_popularity or content_knn to the bases and fit again"
             )
-        if user is None:
-            notes = self.unknown(items, genres, moods)
-            if notes and not len(liked) and not taste:
-                raise UnknownIdError("\n".join(notes))
-            query = Queries.of_items(liked, self.dataset.n_items)
-        else:
-            row, now_us = self.dataset.user_ids.row(user), None if as_of is None else to_us(as_of)
-            query = self.dataset.queries([row], None if now_us is None else np.array([now_us]))
-            # Said just before asking: a history ends strictly before its request.
-            query = query.liking(liked, None if now_us is None else now_us - 1)
-        return replace(query, tastes=(taste,)) if taste else query
+        return self.asking.query(Likes(items, genres, moods), user, as_of)
 
     def unknown(
         self, items: Sequence[str] = (), genres: Sequence[str] = (), moods: Sequence[str] = ()
     ) -> list[str]:
-        """One sentence for each kind of item, and for each genre or mood, that nobody knows."""
-        strangers = [item for item in items if item not in self.dataset.item_ids]
-        notes = []
-        if strangers and len(strangers) == len(items):
-            notes.append(
-                f"none of the {len(items)} items is known ({', '.join(strangers[:3])}); check the ids"
-            )
-        elif strangers:
-            notes.append(f"unknown items ignored: {', '.join(strangers)}")
-        for index, asked in ((self.genres, genres), (self.moods, moods)):
-            notes += [index.unknown(label) for label in index.split(asked)[1]]
-        return notes
+        """One sentence for the items, and for each genre or mood, that nobody knows."""
+        return self.asking.unknown(Likes(items, genres, moods))
 
     def recommend(
         self,
