@@ -12,6 +12,7 @@ from tests.index.vectors import clustered
 
 from crossfade.errors import DataError
 from crossfade.index import Index, IndexConfig, build_index
+from crossfade.index.exact import _near_the_top
 from crossfade.types import Floats
 
 NAN = np.nan
@@ -198,6 +199,14 @@ def test_exact_search_is_a_sort(
         assert rows[i, : len(wanted)].tolist() == [row for _, row in wanted]
         assert (-scores[i, : len(wanted)]).tolist() == [product for product, _ in wanted]
         assert (rows[i, len(wanted) :] == -1).all()
+
+
+def test_what_rounding_may_have_kept_from_the_top_is_scored_again() -> None:
+    # The second best is 2.00; a score 0.02 below may belong there if each can be off by 0.01.
+    rough = np.array([3.0, 1.0, 1.985, np.nan, 2.0, 1.97], dtype=np.float32)
+    assert _near_the_top(rough, 2, 0.01).tolist() == [0, 2, 4]
+    assert _near_the_top(rough, 2, 0.001).tolist() == [0, 4]
+    assert _near_the_top(rough, 9, 0.01).tolist() == [0, 1, 2, 4, 5]
 
 
 # -- what is refused -------------------------------------------------------------------
