@@ -16,6 +16,7 @@ from crossfade.recommenders.item_knn import ItemKNN
 from crossfade.recommenders.nmf import NMF
 from crossfade.recommenders.popularity import Popularity
 from crossfade.recommenders.session_knn import SessionKNN
+from crossfade.recommenders.two_tower.recommender import TwoTower
 
 RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
     kind.name: kind
@@ -30,6 +31,7 @@ RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
         GenrePopularity,
         GenreNeighbours,
         GenreItemKNN,
+        TwoTower,
     )
 }
 """From name to class; a new recommender joins by being listed here."""

@@ -1,0 +1,81 @@
+"""The user tower in NumPy, so that answering needs no PyTorch and no batch changes an answer."""
+
+import numpy as np
+
+from crossfade.recommenders.kernels import factor_products, weighted_sums
+from crossfade.recommenders.two_tower.config import UserTowerConfig
+from crossfade.recommenders.two_tower.inputs import UserInputs
+from crossfade.types import Arrays, Floats
+
+
+def user_vectors(
+    inputs: UserInputs, weights: Arrays, pooled: Floats, config: UserTowerConfig
+) -> Floats:
+    """What the user tower says of some requests, before normalisation.
+
+    Each request is computed on its own in a fixed order.
+
+    Args:
+        inputs: The requests.
+        weights: The tower's weights by their names in `towers.UserTower`.
+        pooled: Vectors of all items for pooling, ``(n_items, output_dim)``.
+        config: The tower's settings.
+
+    Returns:
+        Shape ``(n, output_dim)``.
+    """
+    blocks = []
+    pool = np.zeros((len(inputs.user), pooled.shape[1]), dtype=np.float32)
+    if config.history:
+        pool = _pool(inputs, weights, pooled)
+        blocks.append(pool)
+    if config.id_dim:
+        table = _floats(weights, "users.weight")
+        # Users who came after training are strangers to the tower.
+        row = np.where(inputs.user + 1 < len(table), inputs.user + 1, 0)
+        blocks.append(table[row])
+    if config.genre_dim:
+        blocks.append(weighted_sums(inputs.genres, _floats(weights, "genres.weight")))
+    if config.mood_dim:
+        blocks.append(weighted_sums(inputs.moods, _floats(weights, "moods.weight")))
+    for name, values in (
+        ("activity", inputs.activity),
+        ("", inputs.time),
+        ("trends", inputs.trends),
+    ):
+        if values is not None:
+            blocks.append(_linear(values, weights, name) if name else values)
+    vector = np.hstack(blocks)
+    n_layers = len(config.hidden) + 1
+    for layer in range(n_layers):
+        # Linear, ReLU and dropout stand three apart in the sequence.
+        vector = _linear(vector, weights, f"layers.{3 * layer}")
+        if layer < n_layers - 1:
+            vector = np.maximum(vector, 0)
+    out: Floats = vector + pool
+    return out
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows at length 1; a row of zeros stays one, NaN stays NaN."""
+    lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+    scaled: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
+    return scaled
+
+
+def _pool(inputs: UserInputs, weights: Arrays, pooled: Floats) -> Floats:
+    total: Floats = inputs.history.sum(axis=1).astype(np.float32)
+    sums = weighted_sums(inputs.history, pooled)
+    out = (sums / np.sqrt(np.maximum(total, 1e-6))[:, None]).astype(np.float32)
+    out[total == 0] = _floats(weights, "nobody")
+    return out
+
+
+def _linear(values: Floats, weights: Arrays, name: str) -> Floats:
+    product = factor_products(values, _floats(weights, f"{name}.weight"))
+    out: Floats = product + _floats(weights, f"{name}.bias")
+    return out
+
+
+def _floats(weights: Arrays, name: str) -> Floats:
+    return weights[name].astype(np.float32, copy=False)
