@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
@@ -155,14 +155,16 @@ def reference(texts: list[str]) -> Doubles:
 
 def test_rows_are_those_of_scikit_learn() -> None:
     texts = ["blue train", "blue blue in green", "a love supreme", "green", "x", "train"]
+    texts += [f"{left} {right}" for left in texts for right in texts]  # several for each thread
     np.testing.assert_allclose(similarities(texts), reference(texts), atol=1e-6)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.text("abc ", min_size=1, max_size=20).filter(lambda text: text.strip() != ""),
         min_size=1,
-        max_size=8,
+        max_size=20,
     )
 )
 def test_rows_are_those_of_scikit_learn_for_any_text(texts: list[str]) -> None:

@@ -5,6 +5,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossfade.errors import BundleError, ConfigError, NotFittedError
 from crossfade.features.text import N_DIMS, make_encoder, restore_encoder
@@ -23,6 +25,15 @@ CATALOGUE = [
 @pytest.fixture(scope="module")
 def encoder() -> TfidfSvdEncoder:
     return TfidfSvdEncoder().fit(CATALOGUE)
+
+
+@pytest.fixture(scope="module")
+def greedy() -> TfidfSvdEncoder:
+    """Takes as many n-grams from a text as the settings allow."""
+    config = TfidfSvdConfig(
+        longest_word_ngram=4, shortest_character_ngram=1, longest_character_ngram=8
+    )
+    return TfidfSvdEncoder(config).fit(CATALOGUE)
 
 
 def test_vectors_have_length_1_and_384_columns(encoder: TfidfSvdEncoder) -> None:
@@ -66,6 +77,18 @@ def test_a_text_with_nothing_known_is_nan(encoder: TfidfSvdEncoder, text: str) -
     vectors = encoder.encode(["jazz", text])
     assert np.isfinite(vectors[0]).all()
     assert np.isnan(vectors[1]).all()
+
+
+@given(
+    st.lists(st.text(st.one_of(st.characters(codec=None), st.sampled_from("🔥a' \n!"))), max_size=9)
+)
+def test_any_text_is_a_unit_vector_or_nan(greedy: TfidfSvdEncoder, texts: list[str]) -> None:
+    vectors = greedy.encode(texts)
+    assert vectors.shape == (len(texts), N_DIMS)
+    nothing = np.isnan(vectors)
+    np.testing.assert_array_equal(nothing.all(axis=1), nothing.any(axis=1))
+    known = vectors[~nothing[:, 0]]
+    np.testing.assert_allclose(np.linalg.norm(known, axis=1), 1, rtol=1e-5)
 
 
 def test_emoji_are_words(encoder: TfidfSvdEncoder) -> None:
@@ -127,8 +150,10 @@ def test_equal_seeds_give_equal_vectors() -> None:
 
 
 def test_a_batch_gives_what_single_texts_give(encoder: TfidfSvdEncoder) -> None:
-    one_by_one = np.concatenate([encoder.encode([text]) for text in CATALOGUE])
-    np.testing.assert_array_equal(encoder.encode(CATALOGUE), one_by_one)
+    # Many, so that each thread meets several texts one after the other.
+    texts = [*CATALOGUE, "", "jazz jazz"] * 20
+    one_by_one = np.concatenate([encoder.encode([text]) for text in texts])
+    np.testing.assert_array_equal(encoder.encode(texts), one_by_one)
 
 
 def test_a_second_fit_forgets_the_first() -> None:

@@ -48,7 +48,7 @@ def item_texts(items: pl.DataFrame) -> list[str]:
     ]
     if not lines:
         return [""] * items.height
-    text = pl.concat_list(lines).list.drop_nulls().list.join("\n")
+    text = pl.concat_list(lines).list.join("\n", ignore_nulls=True)
     return items.select(text.alias("text"))["text"].to_list()
 
 

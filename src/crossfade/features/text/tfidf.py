@@ -88,7 +88,8 @@ class TfidfSvdEncoder(TextEncoder):
 
     Which n-grams are kept and what they weigh comes from all fitted texts; the directions of
     the SVD from a random part of them (``svd_texts``), which costs little accuracy and
-    makes the time of a fit nearly independent of the catalogue's size. Where the catalogue
+    makes the time of a fit nearly independent of the catalogue's size. A text all of whose
+    n-grams are missing from that part is NaN, like one with unknown n-grams. Where the catalogue
     has fewer independent texts than ``n_dims``, the remaining columns are 0.
 
     Source:
