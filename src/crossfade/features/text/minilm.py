@@ -134,10 +134,18 @@ class MiniLMEncoder(TextEncoder):
     def _loaded(self) -> Any:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
 
-            self._model = SentenceTransformer(
-                str(self._folder), device=self.config.device, local_files_only=True
-            )
+            bars: Any = logging  # which has no types
+            shown = bars.is_progress_bar_enabled()
+            bars.disable_progress_bar()  # a library draws no bars of its own
+            try:
+                self._model = SentenceTransformer(
+                    str(self._folder), device=self.config.device, local_files_only=True
+                )
+            finally:
+                if shown:
+                    bars.enable_progress_bar()
         return self._model
 
 
