@@ -9,7 +9,7 @@ SURE, UNSURE = 0.02, 0.12
 """Spread of energy around its rule, for tracks with the mood "steady" and "wild"."""
 
 
-def planted(n_creators: int = 300, tracks_each: int = 6, seed: int = 0) -> pl.DataFrame:
+def planted(n_creators: int = 200, tracks_each: int = 6, seed: int = 0) -> pl.DataFrame:
     """Energy is 0.7 for rock and 0.3 for folk, with a spread that the mood decides.
 
     All other features are drawn around 0.5 (tempo: 120), whatever else is known.

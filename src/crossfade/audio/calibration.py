@@ -9,6 +9,7 @@ from crossfade.types import Arrays, Doubles
 
 _MIN_ROWS = 2
 _WIDEST = 20.0
+_STEEPEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Calibration:
     """How held-out guesses of one kind of items relate to the truth, feature by feature.
 
     Attributes:
-        slope: Share of a guess's distance from the training mean to keep, in [0, 1], shape ``(8,)``.
+        slope: What a guess's distance from the training mean is multiplied by: below 1 where the
+            network dares too much, above where too little, in [0, 2], shape ``(8,)``.
         log_scale: Added to the log of the spread, shape ``(8,)``.
         exponent: The log of the spread is multiplied by this first, shape ``(8,)``; 0 where
             the network cannot tell sure from unsure.
@@ -44,7 +46,7 @@ class Calibration:
             known = ~np.isnan(truth[:, column])
             if known.sum() >= _MIN_ROWS:
                 y, guess = truth[known, column], mean[known, column]
-                slope[column] = np.clip((y @ guess) / max(guess @ guess, 1e-12), 0.0, 1.0)
+                slope[column] = np.clip((y @ guess) / max(guess @ guess, 1e-12), 0.0, _STEEPEST)
                 log_scale[column], exponent[column] = fit_spread(
                     y - slope[column] * guess, np.log(sigma[known, column])
                 )

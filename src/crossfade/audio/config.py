@@ -43,10 +43,10 @@ class AudioConfig(Settings):
         description="A feature is learned if tracks of so many creators have it, else it stays missing.",
     )
     batch_size: int = Field(1_024, ge=1, description="Most items per gradient step.")
-    min_steps: int = Field(
-        200,
+    min_examples: int = Field(
+        20_000,
         ge=1,
-        description="Gradient steps per network at least; small catalogues get more epochs.",
+        description="Items shown to each network at least, repeats counted; small catalogues get more epochs.",
     )
     train: TrainConfig = Field(
         TrainConfig(

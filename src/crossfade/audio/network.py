@@ -20,6 +20,7 @@ from crossfade.types import Arrays, Csr, Doubles, Floats, Ints
 
 LOG_SIGMA_RANGE = (-4.0, 2.0)
 """In standardised units: no feature is guessed to 2 % of its spread, none is 7 times as wide."""
+_SPREAD_WIDTH = 32
 _PREDICT_ROWS = 8_192
 
 
@@ -77,7 +78,11 @@ class AudioNetwork(nn.Module):
         self.middle = nn.Linear(width, width)
         self.last = nn.Linear(width, max(width // 2, 1))
         self.mean = nn.Linear(max(width // 2, 1), n_features)
-        self.log_sigma = nn.Linear(max(width // 2, 1), n_features)
+        # What makes a feature hard to guess need not be what moves it, so the spread reads for itself.
+        self.spread_words = nn.EmbeddingBag(n_tokens + 1, _SPREAD_WIDTH, mode="sum")
+        self.spread_numbers = nn.Linear(N_NUMBERS + N_CREATOR_NUMBERS, _SPREAD_WIDTH)
+        self.spread_norm = nn.LayerNorm(_SPREAD_WIDTH)
+        self.log_sigma = nn.Linear(max(width // 2, 1) + _SPREAD_WIDTH, n_features)
         self.dropout = nn.Dropout(config.dropout)
         _initialise(self, rng)
 
@@ -90,12 +95,16 @@ class AudioNetwork(nn.Module):
             draw = torch.rand(len(creator), 1, device=creator.device)
             creator = creator * (draw >= self.creator_dropout)
         hidden = self.words(batch.token, batch.start, per_sample_weights=shown)
-        hidden = hidden + self.numbers(torch.cat([batch.numbers, creator], dim=1))
+        numbers = torch.cat([batch.numbers, creator], dim=1)
+        hidden = hidden + self.numbers(numbers)
         hidden = self.dropout(torch.relu(self.first_norm(hidden)))  # (batch, width)
         hidden = self.dropout(hidden + torch.relu(self.middle_norm(self.middle(hidden))))
         hidden = self.dropout(torch.relu(self.last(hidden)))  # (batch, width / 2)
+        spread = self.spread_words(batch.token, batch.start, per_sample_weights=shown)
+        spread = torch.relu(self.spread_norm(spread + self.spread_numbers(numbers)))
         # Detached: what explains the spread must not cost the mean anything.
-        return self.mean(hidden), self.log_sigma(hidden.detach()).clamp(*LOG_SIGMA_RANGE)
+        both = torch.cat([hidden.detach(), self.dropout(spread)], dim=1)
+        return self.mean(hidden), self.log_sigma(both).clamp(*LOG_SIGMA_RANGE)
 
 
 def faithful_loss(mean: Tensor, log_sigma: Tensor, target: Tensor) -> Tensor:
@@ -144,9 +153,9 @@ def train_network(
         name: Names the random streams and the progress.
     """
     # A small catalogue in large batches would be over after a handful of steps.
-    size = min(config.batch_size, max(32, len(rows) // 64))
+    size = min(config.batch_size, max(32, len(rows) // 48))
     batches = _Batches(table, rows, size)
-    epochs = max(config.train.epochs, math.ceil(config.min_steps / len(batches)))
+    epochs = max(config.train.epochs, math.ceil(config.min_examples / len(rows)))
     network = AudioNetwork(table.tokens.shape[1], config, generator(seed, f"{name}: init"))
 
     def loss(model: AudioNetwork, batch: Batch) -> Tensor:

@@ -265,7 +265,8 @@ class AudioPredictor:
         numbers = fitted.creators.numbers(inputs.creator)
         table = _table(inputs, numbers, np.full((items.height, len(AUDIO_FEATURES)), np.nan))
         rows = np.arange(items.height)
-        parts = [net.predict(network, table, rows) for network in fitted.networks]
+        with threadpool_limits(1):  # as in training
+            parts = [net.predict(network, table, rows) for network in fitted.networks]
         means, variances = (np.array(part) for part in zip(*parts, strict=True))
         mean = means.mean(axis=0)
         sigma = np.sqrt((variances**2).mean(axis=0))
