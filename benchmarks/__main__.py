@@ -1,15 +1,15 @@
-"""Every benchmark, one after the other: ``python -m benchmarks``."""
+"""Every benchmark, one after the other: ``python -m benchmarks``; some: ``… benchmarks audio``."""
 
 import subprocess
 import sys
 
-BENCHMARKS = ("session_features", "import_speed", "nmf", "evaluation_speed", "bases")
+BENCHMARKS = ("session_features", "import_speed", "nmf", "evaluation_speed", "bases", "audio")
 
 
 def main() -> None:
     """Run each in a process of its own, so that none warms another's caches."""
     failed = []
-    for name in BENCHMARKS:
+    for name in sys.argv[1:] or BENCHMARKS:
         print(f"=== {name}", flush=True)
         if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
             failed.append(name)

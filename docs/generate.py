@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import typer
 from typer.main import get_command
 
+from crossfade.audio.config import AudioConfig
 from crossfade.cli.app import app
 from crossfade.config import Settings
 from crossfade.data.importing.mapping import (
@@ -56,6 +57,7 @@ def settings_page() -> str:
     parts += _section("[[TABLE.joins]]", JoinMapping)
     parts += _section("How a file is read (every table and join)", FileMapping)
     parts += _section("[TABLE.columns] NAME = { … }", Column)
+    parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -69,8 +71,7 @@ def commands_page() -> str:
         "Made by `python docs/generate.py` from the commands themselves.",
         "",
     ]
-    commands: dict[str, Any] = root.commands  # type: ignore[attr-defined]
-    for name, command in commands.items():
+    for name, command in _commands(root):
         parts += [f"## crossfade {name}", "", (command.help or "").strip(), ""]
         parts += ["| option | meaning | default |", "| --- | --- | --- |"]
         for parameter in command.params:
@@ -84,6 +85,15 @@ def commands_page() -> str:
         parts.append("")
     parts += ["Exit code 0: done; 1: it failed and one message says why; 2: a wrong call."]
     return "\n".join(parts) + "\n"
+
+
+def _commands(group: Any) -> list[tuple[str, Any]]:
+    """Commands by name; those of a group carry its name before their own."""
+    found: list[tuple[str, Any]] = []
+    for name, command in group.commands.items():
+        inside = _commands(command) if hasattr(command, "commands") else [("", command)]
+        found += [(f"{name} {rest}".strip(), one) for rest, one in inside]
+    return found
 
 
 def _default(parameter: Any) -> str:

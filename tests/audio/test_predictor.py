@@ -16,8 +16,10 @@ from crossfade.errors import BundleError, DataError, NotFittedError
 from crossfade.features.audio import Source
 
 ENERGY, TEMPO = AUDIO_FEATURES.index("energy"), AUDIO_FEATURES.index("tempo")
-CONFIG = AudioConfig(folds=3, hidden=32, token_dropout=0, dropout=0, min_examples=12_000)
-QUICK = CONFIG.changed(folds=2, hidden=8, min_examples=600)
+CONFIG = AudioConfig(
+    folds=3, networks_per_fold=1, hidden=32, token_dropout=0, dropout=0, min_examples=12_000
+)
+QUICK = CONFIG.changed(folds=2, networks_per_fold=2, hidden=8, min_examples=600)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +299,7 @@ def test_on_real_tracks_of_unknown_creators(real_data: Callable[[str], Path]) ->
     part = tracks.filter(hold_out_creators(creator_keys(tracks), 1 / 8, 0))
     held_out = hold_out_creators(creator_keys(part), 0.25, 1)
     train, test = part.filter(~held_out), part.filter(held_out)
-    model = AudioPredictor(AudioConfig(folds=3))
+    model = AudioPredictor(AudioConfig(folds=3, networks_per_fold=1))
     model.fit(train, seed=0)
     guess, (low, high) = model.predict(test), model.interval(test)
     truth = test.select(AUDIO_FEATURES).to_numpy()

@@ -16,8 +16,8 @@ def items(**columns: list[object]) -> pl.DataFrame:
 
 def test_what_a_catalogue_says_is_actual_and_the_rest_is_missing() -> None:
     found = AudioFeatures.from_items(items(energy=[0.5, None], tempo=[None, 90.0]))
-    np.testing.assert_array_equal(found.mean[:, ENERGY], np.float32([0.5, np.nan]))
-    np.testing.assert_array_equal(found.sigma[:, ENERGY], np.float32([0.0, np.nan]))
+    np.testing.assert_array_equal(found.mean[:, ENERGY], np.array([0.5, np.nan], dtype=np.float32))
+    np.testing.assert_array_equal(found.sigma[:, ENERGY], np.array([0.0, np.nan], dtype=np.float32))
     assert found.source[:, ENERGY].tolist() == [Source.ACTUAL, Source.MISSING]
     assert found.known.sum() == 2
 
@@ -87,4 +87,4 @@ def test_a_source_without_a_value_is_missing() -> None:
     )
     found = AudioFeatures.from_items(frame)
     assert found.source[:, ENERGY].tolist() == [Source.MISSING, Source.PREDICTED]
-    np.testing.assert_array_equal(found.sigma[:, ENERGY], np.float32([np.nan, 0.1]))
+    np.testing.assert_array_equal(found.sigma[:, ENERGY], np.array([np.nan, 0.1], dtype=np.float32))

@@ -13,7 +13,13 @@ class AudioConfig(Settings):
     folds: int = Field(
         5,
         ge=2,
-        description="Groups of creators; one network leaves out each, and is judged on it.",
+        description="Groups of creators; some networks leave out each, and are judged on it.",
+    )
+    networks_per_fold: int = Field(
+        2,
+        ge=1,
+        description="Networks that leave out the same group, each from other starting weights; "
+        "their mean is judged.",
     )
     hidden: int = Field(256, ge=1, description="Width of the network.")
     token_dropout: float = Field(

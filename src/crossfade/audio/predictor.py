@@ -1,5 +1,6 @@
 """`AudioPredictor`: the eight audio features of items that have none, with an honest spread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ class _Fitted:
 class AudioPredictor:
     """Guesses audio features from words, labels, creator, duration and year, and says how surely.
 
-    One network per group of creators is trained on all other groups and then guesses the
-    group it left out. Those guesses, all on creators the network never saw, tell how
+    A few networks per group of creators are trained on all other groups and then guess the
+    group they left out. Those guesses, all on creators unseen in training, tell how
     far guesses go wrong: they set the spread and the intervals. What is served is the mean of
     all networks. The guess is made in the feature's own unit, where its error is judged; a
     likelihood in logit space would spend its effort on telling 0.0001 from 0.001.
@@ -98,17 +99,19 @@ class AudioPredictor:
         # The kernels are small: with more threads they wait for one another, four times as long.
         with threadpool_limits(1):
             for number in track(range(config.folds), "fit audio"):
-                name = f"fit audio, network {number + 1}"
-                network = net.train_network(
-                    table, np.flatnonzero(fold != number), config, seed, name
-                )
-                guessed.take(network, table, np.flatnonzero(fold == number))
-                networks.append(network)
+                rows, left_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+                names = [
+                    f"fit audio, network {number + 1}.{repeat + 1}"
+                    for repeat in range(config.networks_per_fold)
+                ]
+                group = [net.train_network(table, rows, config, seed, name) for name in names]
+                guessed.take(group, table, left_out)
+                networks += group
         has_others = table.creator[:, -1] > 0
         known = (
             has_others
             if has_others.sum() >= _MIN_KNOWN_ROWS
-            else np.ones(len(rows), dtype=np.bool_)
+            else np.ones(len(truth), dtype=np.bool_)
         )
         self._fitted = _Fitted(
             words,
@@ -266,10 +269,7 @@ class AudioPredictor:
         table = _table(inputs, numbers, np.full((items.height, len(AUDIO_FEATURES)), np.nan))
         rows = np.arange(items.height)
         with threadpool_limits(1):  # as in training
-            parts = [net.predict(network, table, rows) for network in fitted.networks]
-        means, variances = (np.array(part) for part in zip(*parts, strict=True))
-        mean = means.mean(axis=0)
-        sigma = np.sqrt((variances**2).mean(axis=0))
+            mean, sigma = _together(fitted.networks, table, rows)
         known = numbers[:, -1] > 0
         for group, calibration in ((~known, fitted.strangers), (known, fitted.known)):
             mean[group], sigma[group] = calibration.apply(mean[group], sigma[group])
@@ -291,10 +291,19 @@ class _Guesses:
     def empty(cls, shape: tuple[int, ...]) -> "_Guesses":
         return cls((np.zeros(shape), np.ones(shape)), (np.zeros(shape), np.ones(shape)))
 
-    def take(self, network: net.AudioNetwork, table: net.Table, rows: Ints) -> None:
+    def take(self, networks: Sequence[net.AudioNetwork], table: net.Table, rows: Ints) -> None:
         blind = net.Table(table.tokens, table.numbers, np.zeros_like(table.creator), table.target)
         for kept, seen in ((self.as_strangers, blind), (self.as_known, table)):
-            kept[0][rows], kept[1][rows] = net.predict(network, seen, rows)
+            kept[0][rows], kept[1][rows] = _together(networks, seen, rows)
+
+
+def _together(
+    networks: Sequence[net.AudioNetwork], table: net.Table, rows: Ints
+) -> tuple[Doubles, Doubles]:
+    """Mean of some networks' guesses, and the root of their mean variance, both ``(n, 8)``."""
+    parts = [net.predict(network, table, rows) for network in networks]
+    means, sigmas = (np.array(part) for part in zip(*parts, strict=True))
+    return means.mean(axis=0), np.sqrt(np.square(sigmas).mean(axis=0))
 
 
 def _table(inputs: Inputs, creator: Floats, target: Doubles) -> net.Table:
@@ -324,7 +333,7 @@ def _read(bundle: Bundle, config: AudioConfig) -> _Fitted:
     values, calibration = bundle.arrays["values"], bundle.arrays["calibration"]
     networks = tuple(
         net.from_arrays(bundle.arrays[f"network_{number}"], config)
-        for number in range(config.folds)
+        for number in range(config.folds * config.networks_per_fold)
     )
     return _Fitted(
         Words.from_arrays(bundle.arrays["words"]),
