@@ -1,6 +1,6 @@
 """Time and recall of searching a million 64-d item vectors of a trained tower.
 
-    python -m benchmarks.ann [--items 1000000] [--train-seconds 45] [--vectors FOLDER]
+    python -m benchmarks.ann [--items 1000000] [--steps 400] [--vectors FOLDER]
 
 Makes a synthetic catalogue and clicks, trains a small two-tower network on them in plain
 PyTorch (`benchmarks.ann_catalogue`), and asks for the 100 nearest items of people it was not
@@ -68,7 +68,7 @@ class Line:
     bytes_per_vector: float
 
 
-def make_vectors(n_items: int, seconds: float, folder: Path | None) -> tuple[Floats, Floats, str]:
+def make_vectors(n_items: int, n_steps: int, folder: Path | None) -> tuple[Floats, Floats, str]:
     """Vectors of items and of strangers, and how they came about."""
     if folder is not None and (folder / "about.txt").exists():
         about = (folder / "about.txt").read_text(encoding="utf-8")
@@ -79,14 +79,14 @@ def make_vectors(n_items: int, seconds: float, folder: Path | None) -> tuple[Flo
     clicks = make_clicks(catalogue, N_USERS, rng)
     made = time.perf_counter() - start
     print(f"catalogue and clicks in {made:.0f} s", flush=True)
-    tower, steps, losses = train(catalogue, clicks[:-N_STRANGERS], seconds, SEED)
+    tower, losses = train(catalogue, clicks[:-N_STRANGERS], n_steps, SEED)
     items = all_items(tower, catalogue)
     users = all_users(tower, items, clicks[-N_STRANGERS:])
     wanted = (users[:500] * items[clicks[-N_STRANGERS:, -1][:500]]).sum(axis=1)
     others = users[:500] @ items[rng.integers(n_items, size=20_000)].T
     ahead = float(np.median((others > wanted[:, None]).mean(axis=1)))
     about = (
-        f"{steps:,} steps of 512 clicks ({seconds:.0f} s), loss {losses[0]:.2f} to {np.mean(losses[-20:]):.2f}; "
+        f"{n_steps:,} steps of 512 clicks, loss {losses[0]:.2f} to {np.mean(losses[-20:]):.2f}; "
         f"the click held back of a stranger ranks in the first {ahead:.2%} of the catalogue (median)"
     )
     if folder is not None:
@@ -282,12 +282,12 @@ def page(n_items: int, about: str, large: list[Line], few: int, small: list[Line
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time and recall of searching item vectors.")
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--train-seconds", type=float, default=45.0)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--vectors", type=Path, default=None)
     parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "ann.md")
     wanted = parser.parse_args()
     start = time.perf_counter()
-    items, users, about = make_vectors(wanted.items, wanted.train_seconds, wanted.vectors)
+    items, users, about = make_vectors(wanted.items, wanted.steps, wanted.vectors)
     large = compete(items, users)
     few = IndexConfig().exact_below
     some = items[np.random.default_rng(SEED).permutation(len(items))[:few]]

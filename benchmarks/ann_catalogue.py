@@ -5,7 +5,6 @@ popular regions and sparse ones. Random vectors would make every index look wors
 PyTorch on purpose, so that the table does not move with the library's own network.
 """
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,9 +118,9 @@ class Tower(nn.Module):
 
 
 def train(
-    catalogue: Catalogue, clicks: Rows, seconds: float, seed: int, batch: int = 512
-) -> tuple[Tower, int, list[float]]:
-    """A tower after some time of in-batch sampled softmax, the number of steps, and the losses."""
+    catalogue: Catalogue, clicks: Rows, n_steps: int, seed: int, batch: int = 512
+) -> tuple[Tower, list[float]]:
+    """A tower after some steps of in-batch sampled softmax, and the losses."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     tower = Tower(int(catalogue.creator.max()) + 1)
@@ -129,8 +128,7 @@ def train(
     optimiser = torch.optim.Adam(dense, lr=2e-3)
     for_creators = torch.optim.SGD([tower.creator.weight], lr=20.0)
     losses: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    for _ in range(n_steps):
         chosen = clicks[rng.integers(len(clicks), size=batch)]
         vectors = _item_vectors(tower, catalogue, chosen.reshape(-1)).view(batch, -1, 64)
         users, wanted = tower.users(vectors[:, :-1]), vectors[:, -1]
@@ -143,7 +141,7 @@ def train(
         optimiser.step()
         for_creators.step()
         losses.append(loss.item())
-    return tower, len(losses), losses
+    return tower, losses
 
 
 def _item_vectors(tower: Tower, catalogue: Catalogue, rows: Rows | Ints) -> Tensor:
