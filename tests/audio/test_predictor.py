@@ -64,8 +64,9 @@ def test_intervals_cover_as_often_as_they_say(
     # Tracks are independent here: three binomial errors of 1,500 new and of 1,200 calibrating ones.
     error = 3 * np.sqrt(level * (1 - level) * (1 / 1_500 + 1 / 1_200))
     assert covered.min() > level - error
-    # All networks together err a little less than the one that each calibrating track was guessed by.
-    assert covered.max() < level + error + 0.03
+    # Only energy can be learned, and there all networks together err less than the one that guessed
+    # a calibrating track: its interval may be too wide, never too narrow.
+    assert np.delete(covered, ENERGY).max() < level + error
 
 
 def test_wider_levels_give_wider_intervals(predictor: AudioPredictor, new: pl.DataFrame) -> None:
