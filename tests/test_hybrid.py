@@ -118,7 +118,8 @@ def test_titles_and_creators_come_from_the_catalogue() -> None:
 @pytest.fixture(scope="module")
 def tasting() -> HybridModel:
     """A blend that never asks the bases that read tastes."""
-    bases = {"popularity": {}, "item_knn": {}, "content_knn": {}, "genre_popularity": {}}
+    kinds = ("popularity", "item_knn", "content_knn", "genre_popularity")
+    bases: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
     choice = replace(HALF, weights={**HALF.weights, "genre_popularity": 0.0}, prior="popularity")
     return HybridModel.fit(DATA, HybridConfig(bases=bases), choice=choice)
 

@@ -63,7 +63,7 @@ def test_like_may_be_repeated_and_is_what_items_says_at_once(
 
 @pytest.fixture
 def colours(tmp_path: Path) -> Path:
-    bases = {"popularity": {}, "genre_popularity": {}}
+    bases: dict[str, dict[str, Any]] = {"popularity": {}, "genre_popularity": {}}
     choice = BlendChoice(
         "zscore", {"popularity": 1.0, "genre_popularity": 0.0}, True, "popularity", 0.0, 0.0
     )

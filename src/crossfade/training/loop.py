@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,6 +105,7 @@ def train(
     n_left = 0 if history.stopped_early else config.epochs - history.n_epochs
     forked = [device] if device.type == "cuda" else []
     with (
+        _repeatable(device),
         torch.random.fork_rng(devices=forked),
         task(purpose, n_left * len(batches)) as running,
     ):
@@ -205,6 +206,17 @@ def _mend(config: TrainConfig) -> str:
         "set clip_norm" if config.clip_norm is None else f"lower clip_norm ({config.clip_norm:g})"
     )
     return f"lower lr ({config.lr:g}), {clip}, or look for NaN and infinity in the inputs"
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Sums over several cores in one order on a CPU; otherwise two runs part in the last bit, and soon beyond."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _precision(device: torch.device) -> AbstractContextManager[Any]:

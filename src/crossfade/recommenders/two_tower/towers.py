@@ -21,6 +21,8 @@ from crossfade.recommenders.two_tower.inputs import ItemInputs
 from crossfade.types import Floats
 
 N_AUDIO, N_RATINGS, N_ACTIVITY, N_TIME, N_NUMERIC = 8, 5, 18, 7, 4
+import os
+ID_PACE = float(os.environ.get("PACE","1"))
 AUDIO_SPREAD = 0.2
 """About the deviation of the audio features, which lie in [0, 1]."""
 
@@ -110,8 +112,8 @@ class ItemTower(nn.Module):
         self.width += c.rating_dim + N_NUMERIC * c.numeric
         self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
         self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if c.text_skip else None
-        self.own = _table(sizes.n_items, output_dim, 0.05, padded=False) if c.id_residual else None
-        self.met = _table(sizes.n_items, output_dim, 0.05, padded=False) if c.id_residual else None
+        self.own = _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False) if c.id_residual else None
+        self.met = _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False) if c.id_residual else None
         self.pooled = nn.Linear(self.width, output_dim)
 
     def forward(self, items: ItemBatch) -> tuple[Tensor, Tensor]:
@@ -129,8 +131,8 @@ class ItemTower(nn.Module):
             similar = self.skip(items.text)
             found, pooled = found + similar, pooled + similar
         if self.own is not None and self.met is not None:
-            found = found + shown * self.own(items.row)
-            pooled = pooled + self._shown(items) * self.met(items.row)
+            found = found + shown * ID_PACE * self.own(items.row)
+            pooled = pooled + self._shown(items) * ID_PACE * self.met(items.row)
         return found, pooled
 
     def _shown(self, items: ItemBatch) -> Tensor:
