@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossfade.data import Dataset
+from crossfade.data import Dataset, Queries
 from crossfade.features.text import item_texts, make_encoder
 from crossfade.recommenders.two_tower.config import ExampleConfig, LossConfig, TwoTowerConfig
 from crossfade.recommenders.two_tower.examples import Examples, Material, PositiveLog, item_batch
-from crossfade.recommenders.two_tower.inputs import ItemInputs
+from crossfade.recommenders.two_tower.inputs import ItemInputs, UserInputs
 from crossfade.recommenders.two_tower.reader import Reader
 from crossfade.testing import tiny_catalogue
 
@@ -52,8 +52,13 @@ def test_history_and_wanted_are_parts_of_what_somebody_liked(two_camps: Dataset)
 
 def test_with_moments_history_is_strictly_before_and_wanted_not_before(two_camps: Dataset) -> None:
     material = material_of(two_camps)
-    asked = []
-    spy = replace(material, read=lambda queries: (asked.append(queries), material.read(queries))[1])
+    asked: list[Queries] = []
+
+    def read(queries: Queries) -> UserInputs:
+        asked.append(queries)
+        return material.read(queries)
+
+    spy = replace(material, read=read)
     steps = list(examples_of(spy, order="future").epoch(np.random.default_rng(1)))
     times = {
         (u, i): t
@@ -80,7 +85,7 @@ def test_an_epoch_is_its_generator_and_every_user_comes_once(two_camps: Dataset)
         for seed in (3, 3, 4)
     )
     assert first == again != other
-    assert sorted(sum(first, [])) == list(range(1, 41))
+    assert sorted(user for batch in first for user in batch) == list(range(1, 41))
     assert len(first) == len(examples) == 5
 
 
@@ -97,6 +102,19 @@ def test_sampled_candidates_hold_wanted_items_and_uniform_ones(two_camps: Datase
         # History items that are no candidates come after them, to be pooled.
         assert set(step.items.row[step.users.history.row].tolist()) <= set(step.items.row.tolist())
         assert material.known[rows].all()
+
+
+def test_items_come_in_the_order_of_the_step_also_where_all_are_there(two_camps: Dataset) -> None:
+    # 16 candidates and the history together are mostly all 20 songs, in an order of their own.
+    material = material_of(two_camps)
+    examples, n_whole = examples_of(material, n_candidates=16, batch_size=40), 0
+    for seed in range(20):
+        for step in examples.epoch(np.random.default_rng(seed)):
+            liked = material.log.pairs[step.users.user.numpy() - 1].toarray() > 0
+            rows = step.items.row[: step.wanted.shape[1]].numpy()
+            assert np.array_equal(step.excluded.numpy(), liked[:, rows])
+            n_whole += len(step.items.row) == 20
+    assert n_whole > 10
 
 
 def test_a_small_catalogue_is_compared_with_in_full(two_camps: Dataset) -> None:

@@ -162,3 +162,13 @@ def test_a_long_history_is_surer_than_a_short_one_of_the_same_taste() -> None:
     _, pooled = network.item(_items())
     pool = network.user._pool(_bag([[2], [2, 2, 2, 2]]), pooled)
     torch.testing.assert_close(pool[1], 2 * pool[0])
+
+
+@pytest.mark.parametrize("values", [{"form": "documented"}, {"item": {"id_residual": False}}, {}])
+def test_mixed_precision_reaches_every_form(values: dict[str, object]) -> None:
+    network = TwoTower(TwoTowerConfig(**values), SIZES).eval()
+    users = _users([[0, 1], []])
+    plain = network.user(users, network.item(_items())[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network.user(users, network.item(_items())[1])
+    torch.testing.assert_close(mixed.float(), plain, atol=0.05, rtol=0.05)

@@ -235,6 +235,8 @@ class UserTower(nn.Module):
 
     def _pool(self, history: Bag, pooled: Tensor) -> Tensor:
         """Sum of the history over the root of its weight, so that long ones are surer; ``(B, D)``."""
+        # Mixed precision gives bf16, and sums want their weights and terms alike.
+        pooled = pooled.float()
         total = functional.embedding_bag(
             history.row, pooled, history.start, mode="sum", per_sample_weights=history.weight
         )
