@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from crossfade.config import Field, Settings
+from crossfade.recommenders.two_tower.weekly import WeeklyConfig
 from crossfade.training.config import TrainConfig
 
 Form = Literal["default", "documented"]
@@ -42,6 +43,11 @@ class ItemTowerConfig(Settings):
         description="Add the text's main directions straight to the output, so that training starts at similarity "
         "of text.",
     )
+    creator_skip: bool = Field(
+        True,
+        description="Add a vector of the creator straight to the output, so that training starts with works of one "
+        "creator alike.",
+    )
     id_residual: bool = Field(
         True,
         description="Add a vector per item, learned from events; new items have none.",
@@ -50,8 +56,8 @@ class ItemTowerConfig(Settings):
         0.3,
         ge=0,
         lt=1,
-        description="Share of items whose own vector and creator are hidden in a training step, so that content "
-        "alone must do.",
+        description="Share of items whose own vector is hidden in a training step, and of those whose creator is, "
+        "so that the rest of the content must do.",
     )
     step_dropout: float = Field(
         0.3,
@@ -107,7 +113,7 @@ class LossConfig(Settings):
         "documented baseline on random pairs.",
     )
     temperature: float = Field(
-        0.1, gt=0, description="Cosines are divided by this; where learning starts."
+        0.15, gt=0, description="Cosines are divided by this; where learning starts."
     )
     learn_temperature: bool = Field(True, description="Learn the temperature.")
     n_candidates: int = Field(
@@ -151,7 +157,7 @@ class ExampleConfig(Settings):
     )
     max_wanted: int = Field(100, ge=1, description="Most wanted items per example.")
     min_steps: int = Field(
-        300,
+        200,
         ge=1,
         description="Small logs are gone through more often than `train.epochs`, until so many steps are made.",
     )
@@ -179,6 +185,7 @@ _FORMS: dict[str, dict[str, dict[str, Any]]] = {
             "numeric": False,
             "dropout": (0.3, 0.2),
             "text_skip": False,
+            "creator_skip": False,
             "text_dropout": 0.0,
             "id_residual": False,
             "id_dropout": 0.0,
@@ -232,6 +239,12 @@ class TwoTowerConfig(Settings):
     examples: ExampleConfig = Field(ExampleConfig(), description="What training looks at.")
     train: TrainConfig = Field(
         TrainConfig(**_FORMS["default"]["train"]), description="The training loop."
+    )
+    weekly: WeeklyConfig = Field(WeeklyConfig(), description="The weekly update.")
+    checkpoint: str | None = Field(
+        None,
+        description="Directory that keeps a training run from epoch to epoch, so that one that was killed goes on "
+        "when it is started again; emptied when it is done; unset: nothing is kept.",
     )
 
     @model_validator(mode="before")

@@ -21,8 +21,10 @@ from crossfade.recommenders.two_tower.inputs import ItemInputs
 from crossfade.types import Floats
 
 N_AUDIO, N_RATINGS, N_ACTIVITY, N_TIME, N_NUMERIC = 8, 5, 18, 7, 4
-import os
-ID_PACE = float(os.environ.get("PACE","1"))
+ID_PACE = 8.0
+"""Vectors of single items are stored divided by this, so each step of the optimiser moves them as many
+times further: they are seen rarely, and at the pace of the layers content is learned by heart first."""
+
 AUDIO_SPREAD = 0.2
 """About the deviation of the audio features, which lie in [0, 1]."""
 
@@ -112,8 +114,19 @@ class ItemTower(nn.Module):
         self.width += c.rating_dim + N_NUMERIC * c.numeric
         self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
         self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if c.text_skip else None
-        self.own = _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False) if c.id_residual else None
-        self.met = _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False) if c.id_residual else None
+        # Random directions of length 1 or so: works of one creator start out alike.
+        deviation = output_dim**-0.5
+        self.kin = _table(sizes.n_creators, output_dim, deviation) if c.creator_skip else None
+        self.own = (
+            _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
+            if c.id_residual
+            else None
+        )
+        self.met = (
+            _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
+            if c.id_residual
+            else None
+        )
         self.pooled = nn.Linear(self.width, output_dim)
 
     def forward(self, items: ItemBatch) -> tuple[Tensor, Tensor]:
@@ -125,11 +138,15 @@ class ItemTower(nn.Module):
         text = functional.dropout(items.text, self.config.text_dropout, self.training)
         items = replace(items, text=text)
         shown = self._shown(items)  # (N, 1)
-        content = self._content(items, shown)
+        creator = self._creators(items)
+        content = self._content(items, creator)
         found, pooled = self.layers(content), self.pooled(content)
         if self.skip is not None:
             similar = self.skip(items.text)
             found, pooled = found + similar, pooled + similar
+        if self.kin is not None:
+            same = self.kin(creator)
+            found, pooled = found + same, pooled + same
         if self.own is not None and self.met is not None:
             found = found + shown * ID_PACE * self.own(items.row)
             pooled = pooled + self._shown(items) * ID_PACE * self.met(items.row)
@@ -155,14 +172,18 @@ class ItemTower(nn.Module):
         noise = torch.randn_like(items.audio) * AUDIO_SPREAD * (1 - kept).sqrt()
         return items.audio + noise, items.confidence * kept
 
-    def _content(self, items: ItemBatch, shown: Tensor) -> Tensor:
+    def _creators(self, items: ItemBatch) -> Tensor:
+        """Creator rows; in training some are hidden, whether or not the item's own vector is."""
+        if not self.training or self.config.id_dropout == 0:
+            return items.creator
+        kept = torch.rand(len(items.creator), device=items.creator.device) >= self.config.id_dropout
+        return items.creator * kept
+
+    def _content(self, items: ItemBatch, creator: Tensor) -> Tensor:
         c = self.config
-        hidden_creator = self.training and c.id_dropout > 0
-        # A new item may well have a known creator, so only dropout hides creators.
-        creator = items.creator * (shown[:, 0] > 0) if hidden_creator else items.creator
         blocks = [items.text] if c.text else []
         if self.creators is not None:
-            blocks.append(self.creators(creator.long()))
+            blocks.append(self.creators(creator))
         if self.genres is not None:
             blocks.append(self.genres(items.genres))
         if self.moods is not None:
