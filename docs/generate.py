@@ -26,11 +26,25 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.data.target import Target
 from crossfade.data.world import WorldConfig
 from crossfade.evaluation import EvaluationConfig
+from crossfade.features.items import ItemSchemaConfig
+from crossfade.features.text.minilm import MiniLMConfig
+from crossfade.features.text.tfidf import TfidfSvdConfig
+from crossfade.features.trends import TrendConfig
 from crossfade.hybrid import HybridConfig
+from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.recommenders.registry import RECOMMENDERS
+from crossfade.recommenders.two_tower.config import TwoTowerConfig
 
 REFERENCE = Path(__file__).parent / "reference"
+IN_PYTHON: tuple[type[Settings], ...] = (
+    IndexConfig,
+    TfidfSvdConfig,
+    MiniLMConfig,
+    ItemSchemaConfig,
+    TrendConfig,
+)
+"""Settings that no file holds; they are passed in Python."""
 
 
 def settings_page() -> str:
@@ -48,9 +62,17 @@ def settings_page() -> str:
         *_section("[protocol]", ProtocolConfig),
         *_section("[evaluation]", EvaluationConfig),
         *_section("[target]", Target),
+        "A table of `[bases]` bears a label of your choice. A label that is the name of a model needs no",
+        "key `model`: `[bases.ease]`. Groups of settings are tables inside it:",
+        "`[bases.two_tower.item]`.",
+        "",
     ]
     for name, kind in sorted(RECOMMENDERS.items()):
-        parts += _section(f'[bases.LABEL] with model = "{name}"', kind.Config)
+        parts += _section(
+            f'[bases.LABEL] with model = "{name}"', kind.Config, f"bases.{name}", kind.Config()
+        )
+        if kind.Config is TwoTowerConfig:
+            parts += _form("documented")
     parts += ["## The mapping file for `import`", "", *_table(ImportMapping)]
     parts += _section("[events], [users], [taggings], [friends]", TableMapping)
     parts += _section("[items]", ItemsMapping)
@@ -58,7 +80,17 @@ def settings_page() -> str:
     parts += _section("How a file is read (every table and join)", FileMapping)
     parts += _section("[TABLE.columns] NAME = { … }", Column)
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
+    parts += _groups(AudioConfig(), "")
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
+    parts += [
+        "## Settings in Python",
+        "",
+        "No file holds these; pass them to the class that uses them.",
+        "",
+    ]
+    for settings in IN_PYTHON:
+        module = settings.__module__
+        parts += _section(f"{settings.__name__} of `{module}`", settings)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -103,20 +135,57 @@ def _default(parameter: Any) -> str:
     return "" if default is None or default is False or callable(default) else f"`{default}`"
 
 
-def _section(title: str, kind: type[Settings]) -> list[str]:
-    return [f"### {title}", "", *_table(kind)]
+def _section(
+    title: str, kind: type[Settings], table: str = "", values: Settings | None = None
+) -> list[str]:
+    """One group of settings, then the groups inside it if ``values`` holds any."""
+    inside = [] if values is None else _groups(values, table)
+    return [f"### {title}", "", *_table(kind, values), *inside]
 
 
-def _table(kind: type[Settings]) -> list[str]:
+def _groups(values: Settings, table: str) -> list[str]:
+    """The groups inside some settings; ``table`` is the TOML table those stand in."""
+    parts = []
+    for name in type(values).model_fields:
+        group = getattr(values, name)
+        if isinstance(group, Settings):
+            path = f"{table}.{name}".lstrip(".")
+            parts += _section(f"[{path}]", type(group), path, group)
+    return parts
+
+
+def _form(name: Literal["documented"]) -> list[str]:
+    """What a named form of the two-tower network sets apart from the default one."""
+    form, default = TwoTowerConfig(form=name), TwoTowerConfig()
+    rows = [
+        f"| `{group}.{key}` | {_value(there)} | {_value(here)} |"
+        for group in TwoTowerConfig.model_fields
+        if isinstance(getattr(form, group), Settings)
+        for key, there in getattr(form, group)
+        if there != (here := getattr(getattr(default, group), key))
+    ]
+    return [
+        f'### What form = "{name}" sets apart',
+        "",
+        f"| key | {name} | default |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _table(kind: type[Settings], values: Settings | None = None) -> list[str]:
+    """Keys of a kind; ``values`` are the defaults where a group has some of its own."""
     if not kind.model_fields:
         return ["No settings.", ""]
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in kind.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else _value(field.get_default(call_default_factory=True))
-        )
+        if field.is_required():
+            default = "required"
+        elif values is not None:
+            default = _value(getattr(values, name))
+        else:
+            default = _value(field.get_default(call_default_factory=True))
         rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {field.description} |")
     return [*rows, ""]
 

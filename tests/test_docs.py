@@ -3,12 +3,16 @@
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from crossfade.cli.app import run
+from crossfade.config import validate
+from crossfade.hybrid import HybridConfig
+from crossfade.recommenders.registry import make_all
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,6 +44,27 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", ["two-tower.md", "recommenders.md"])
+def test_settings_on_the_pages_about_bases_are_valid(page: str) -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "explanation" / page).read_text())
+    settings = [tomllib.loads(block) for kind, block in blocks if kind == "toml"]
+    assert settings
+    for values in settings:
+        make_all(validate(HybridConfig, values, page).bases)
+
+
+def test_the_tests_that_guard_against_traps_exist() -> None:
+    page = (ROOT / "docs" / "explanation" / "two-tower.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| T-")]
+    assert [line[2:6] for line in rows] == [f"T-{number:02}" for number in range(1, 22)]
+    code = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "crossfade" / "testing").glob("*.py")]
+    defined = set(re.findall(r"^def (\w+)\(", "\n".join(map(Path.read_text, code)), re.MULTILINE))
+    for row in rows:
+        named = re.findall(r"`((?:test|check)_\w+)`", row.split("|")[3])
+        assert named, row
+        assert set(named) <= defined, row
 
 
 def test_the_readme_shows_output_within_ninety_words() -> None:
