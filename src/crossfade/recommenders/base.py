@@ -45,6 +45,21 @@ class Embeddings:
     item: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Change:
+    """How a data set relates to the one that a previous version was fitted on.
+
+    Attributes:
+        item_rows: Row of each of today's items in the previous data set, -1 for new ones.
+        user_rows: The same of users.
+        since_us: Events at this time or later are new; microseconds since 1970.
+    """
+
+    item_rows: Rows
+    user_rows: Rows
+    since_us: int
+
+
 C = TypeVar("C", bound=Settings)
 
 
@@ -61,6 +76,7 @@ class Recommender(ABC, Generic[C]):
         serves_cold_users: Whether an empty history still gives scores.
         serves_cold_items: Whether items without any positive event get scores.
         reads_tastes: Whether genres and moods that somebody names move scores.
+        updates: Whether `update` goes on from a previous version instead of fitting afresh.
         notices: What a reader of the fitted model's numbers must know; usually empty.
     """
 
@@ -69,6 +85,7 @@ class Recommender(ABC, Generic[C]):
     serves_cold_users: ClassVar[bool] = False
     serves_cold_items: ClassVar[bool] = False
     reads_tastes: ClassVar[bool] = False
+    updates: ClassVar[bool] = False
 
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
@@ -79,6 +96,16 @@ class Recommender(ABC, Generic[C]):
     @abstractmethod
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
         """Learn from every event in ``dataset``, forgetting any earlier fit."""
+
+    def _update(
+        self,
+        previous: Self,  # noqa: ARG002
+        dataset: Dataset,
+        change: Change,  # noqa: ARG002
+        rng: np.random.Generator,
+    ) -> None:
+        """Learn what is new; models that set ``updates`` go on from ``previous``."""
+        self._fit(dataset, rng)
 
     @abstractmethod
     def _score(self, queries: Queries) -> Floats:
@@ -134,6 +161,31 @@ class Recommender(ABC, Generic[C]):
         """
         self._support = item_support(dataset)
         self._fit(dataset, generator(seed, f"{self.name}.fit"))
+        return self
+
+    def update(self, previous: Self, dataset: Dataset, change: Change, seed: int = 0) -> Self:
+        """Learn from a data set that went on, with what a previous version knows already.
+
+        Models that have nothing worth keeping are fitted afresh; see ``updates``.
+
+        Args:
+            previous: The version before, fitted; it is not changed.
+            dataset: All events up to the new cut, old ones too, with times.
+            change: What is new in it.
+            seed: The run's seed; equal seeds give equal models.
+
+        Raises:
+            NotFittedError: If ``previous`` has not been fitted.
+            ConfigError: If settings that a version cannot change differ from the previous one.
+            ValueError: If ``change`` was made from another data set than ``previous``.
+        """
+        if change.item_rows.max(initial=-1) >= len(previous.support):
+            raise ValueError(
+                f"{self.name}: the change speaks of item row {change.item_rows.max()}, the previous version "
+                f"has {len(previous.support):,} items; make the change from the data set it was fitted on"
+            )
+        self._support = item_support(dataset)
+        self._update(previous, dataset, change, generator(seed, f"{self.name}.update"))
         return self
 
     def score_batch(self, queries: Queries) -> Floats:

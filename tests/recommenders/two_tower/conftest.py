@@ -26,7 +26,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> TwoTowerConfig:
     return TwoTowerConfig(**QUICK)
 

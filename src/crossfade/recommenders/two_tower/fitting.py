@@ -1,7 +1,11 @@
 """Training a two-tower network on a log; like `towers` it needs PyTorch and is imported late."""
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -51,7 +55,9 @@ def train_two_tower(
     material: Material,
     config: TwoTowerConfig,
     rng: np.random.Generator,
+    *,
     start: Arrays | None = None,
+    users: Rows | None = None,
 ) -> Trained:
     """Train both towers.
 
@@ -61,6 +67,7 @@ def train_two_tower(
         config: All settings.
         rng: The only source of chance.
         start: Weights to go on from; None starts afresh.
+        users: Who makes examples, of those who can; None lets all of them.
     """
     seed = int(rng.integers(2**31))
     sizes = Sizes.of(material.items, dataset.n_users)
@@ -72,7 +79,8 @@ def train_two_tower(
         network.start_at_text(material.items.text[material.known])
     else:
         network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in start.items()})
-    history = _train(network, material, config, seed)
+    able = material.log.users if users is None else np.intersect1d(material.log.users, users)
+    history = _train(network, material, config, seed, able)
     end_us = None if dataset.time_us is None else int(dataset.time_us[-1]) + 1
     found, pooled = _item_vectors(network, material, end_us)
     weights = {name: w.detach().numpy() for name, w in network.state_dict().items()}
@@ -80,9 +88,8 @@ def train_two_tower(
 
 
 def _train(
-    network: TwoTower, material: Material, config: TwoTowerConfig, seed: int
+    network: TwoTower, material: Material, config: TwoTowerConfig, seed: int, able: Rows
 ) -> History | None:
-    able = material.log.users
     # At most a fifth of them is held out.
     n_held = min(config.examples.validation_users, len(able) // 5)
     held = np.sort(np.random.default_rng([seed, 1]).choice(able, n_held, replace=False))
@@ -92,7 +99,8 @@ def _train(
         return None
     n_epochs = max(config.train.epochs, math.ceil(config.examples.min_steps / len(examples)))
     loss = _Loss(config, n_epochs)
-    return train(
+    checkpoint = _checkpoint(material, config, seed)
+    history = train(
         network,
         examples,
         loss,
@@ -101,7 +109,31 @@ def _train(
         purpose="train two_tower",
         validate=_Validation(material, held) if len(held) else None,
         begin_epoch=loss.begin_epoch,
+        checkpoint=checkpoint,
     )
+    if checkpoint is not None:
+        shutil.rmtree(checkpoint)  # it has its result; only a killed run leaves one behind
+    return history
+
+
+def _checkpoint(material: Material, config: TwoTowerConfig, seed: int) -> Path | None:
+    """Where this run is kept from epoch to epoch.
+
+    One directory serves all runs of a system, which trains the same network on several
+    parts of its log: the name in it changes with what is trained, and on what.
+    """
+    if config.checkpoint is None:
+        return None
+    seen = hashlib.sha256()
+    settings = config.model_dump(mode="json", exclude={"checkpoint", "text_cache"})
+    settings["train"].pop("device")  # a run may go on elsewhere
+    seen.update(json.dumps([settings, seed], sort_keys=True).encode())
+    log, items = material.log, material.items
+    read = [log.indptr, log.item, log.strength, log.time_us, material.known]
+    read += [getattr(items, field.name) for field in fields(items)]
+    for values in read:
+        seen.update(np.ascontiguousarray(values if values is not None else []).data)
+    return Path(config.checkpoint) / seen.hexdigest()[:16]
 
 
 class _Loss:

@@ -52,10 +52,9 @@ class Reader:
         known: Bools,
         item: ItemTowerConfig,
         user: UserTowerConfig,
-        schema: ItemSchema | None = None,
     ) -> "Reader":
-        """Learn vocabularies and scales; a schema that is given is kept."""
-        schema = schema or ItemSchema.fit(dataset.items, known, _schema_config(item))
+        """Learn vocabularies and scales."""
+        schema = ItemSchema.fit(dataset.items, known, _schema_config(item))
         items = schema.transform(dataset.items)
         return cls(
             config=user,
@@ -63,6 +62,18 @@ class Reader:
             items=items,
             trends=LabelTrends.fit(dataset, items, schema) if user.trends else None,
             activity=_fit_activity(dataset) if user.activity_dim else None,
+        )
+
+    def renewed(self, dataset: Dataset) -> "Reader":
+        """The same vocabularies and scales, which the weights belong to, over a log that went on."""
+        items = self.schema.transform(dataset.items)
+        trends, activity = self.trends, self.activity
+        return Reader(
+            config=self.config,
+            schema=self.schema,
+            items=items,
+            trends=None if trends is None else LabelTrends.fit(dataset, items, self.schema),
+            activity=None if activity is None else (fit_reference(dataset), activity[1]),
         )
 
     def read(self, queries: Queries) -> UserInputs:

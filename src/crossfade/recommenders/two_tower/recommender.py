@@ -9,16 +9,22 @@ from scipy.sparse import coo_array
 
 from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.data import Dataset, Queries
+from crossfade.errors import ConfigError
 from crossfade.features.acclaim import ItemAcclaim
 from crossfade.features.text import TextEncoder, item_texts, make_encoder
 from crossfade.features.text.cache import encode_cached
-from crossfade.recommenders.base import Embeddings, Recommender
+from crossfade.features.text.registry import restore_encoder
+from crossfade.recommenders.base import Change, Embeddings, Recommender
 from crossfade.recommenders.kernels import cosines, factor_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.inputs import ItemInputs
 from crossfade.recommenders.two_tower.reader import Reader
 from crossfade.recommenders.two_tower.serving import unit, user_vectors
-from crossfade.types import Arrays, Bools, Floats, Rows
+from crossfade.recommenders.two_tower.weekly import carried_over, previous_vectors, update_users
+from crossfade.types import Arrays, Bools, Csr, Floats, Rows
+
+KEPT = ("output_dim", "encoder", "item", "user")
+"""Settings that weights belong to, which no update can change."""
 
 
 class TwoTower(Recommender[TwoTowerConfig]):
@@ -43,6 +49,8 @@ class TwoTower(Recommender[TwoTowerConfig]):
     Config = TwoTowerConfig
     serves_cold_users = True
     serves_cold_items = True
+    reads_tastes = True
+    updates = True
 
     _reader: Reader
     _item: Floats
@@ -66,6 +74,31 @@ class TwoTower(Recommender[TwoTowerConfig]):
         self._reader = Reader.fit(dataset, known, self.config.item, self.config.user)
         self._train(dataset, texts, encoder, rng)
 
+    def _update(
+        self,
+        previous: "TwoTower",
+        dataset: Dataset,
+        change: Change,
+        rng: np.random.Generator,
+    ) -> None:
+        self._refuse_other_towers(previous)
+        settings, arrays = previous._encoder
+        encoder = restore_encoder(self.config.encoder, settings, arrays)
+        self._reader = previous._reader.renewed(dataset)
+        self._train(
+            dataset, item_texts(dataset.items), encoder, rng, previous=previous, change=change
+        )
+
+    def _refuse_other_towers(self, previous: "TwoTower") -> None:
+        differing = [
+            name for name in KEPT if getattr(self.config, name) != getattr(previous.config, name)
+        ]
+        if differing:
+            raise ConfigError(
+                f"two_tower: {', '.join(differing)} differ from the previous version, whose weights need them as "
+                "they were; leave them, or fit in full"
+            )
+
     def _train(
         self,
         dataset: Dataset,
@@ -73,12 +106,12 @@ class TwoTower(Recommender[TwoTowerConfig]):
         encoder: TextEncoder,
         rng: np.random.Generator,
         *,
-        start: Arrays | None = None,
-        previous: Floats | None = None,
+        previous: "TwoTower | None" = None,
+        change: Change | None = None,
     ) -> None:
+        """Train, and compute all that is served in one go, so that no two versions ever mix."""
         from crossfade.recommenders.two_tower.examples import Material, PositiveLog
         from crossfade.recommenders.two_tower.fitting import train_two_tower
-        from crossfade.recommenders.two_tower.monitor import embedding_health
 
         # Met and not wanted is worth knowing too, so any event makes an item one to compare with.
         known = dataset.known_items(None)
@@ -87,28 +120,26 @@ class TwoTower(Recommender[TwoTowerConfig]):
         acclaim = ItemAcclaim.read(dataset) if self.config.item.rating_dim else None
         log = PositiveLog.read(dataset)
         material = Material(log, items, known, self._reader.read, acclaim)
-        trained = train_two_tower(dataset, material, self.config, rng, start)
+        config, start, users, before = self.config, None, None, None
+        if previous is not None and change is not None:
+            config = _weekly(self.config)
+            start = carried_over(previous._weights, change)
+            users = update_users(dataset, log.users, change, config.weekly.replay, rng)
+            before = previous_vectors(previous._item, change)
+        trained = train_two_tower(dataset, material, config, rng, start=start, users=users)
         self._weights, self._pooled = trained.weights, trained.pooled
         self._temperature = trained.temperature
         self._encoder = (encoder.settings, encoder.state())
         self._item = unit(trained.found)
-        # Of an item without content and without a vector of its own there is nothing to say.
-        self._item[~(items.has_content | (known & self.config.item.id_residual))] = np.nan
-        queries = dataset.queries(np.arange(dataset.n_users, dtype=np.int32))
-        vectors = self._vectors(queries)
+        # Of an item without content and without a vector of its own there is nothing to say, and
+        # where nobody ever wanted anything of no item.
+        speaks = items.has_content | (known & self.config.item.id_residual)
+        self._item[~(speaks & (log.pairs.nnz > 0))] = np.nan
+        vectors = self._vectors(dataset.queries(np.arange(dataset.n_users, dtype=np.int32)))
         self._user = unit(vectors)
-        pairs = coo_array(log.pairs)
-        wanted = (pairs.coords[0].astype(np.int32), pairs.coords[1].astype(np.int32))
         found = np.where(np.isnan(self._item), np.float32(np.nan), trained.found)
-        health = embedding_health(vectors, found, wanted, rng, previous)
         course = {} if trained.history is None else trained.history.to_json()
-        # How long it took is no property of the model: equal seeds give equal models.
-        course = {k: v for k, v in course.items() if k not in {"seconds", "examples_per_s"}}
-        self._health = {
-            **health.to_json(),
-            "temperature": trained.temperature,
-            "training": course or None,
-        }
+        self._health = _health(vectors, found, log.pairs, rng, before, trained.temperature, course)
 
     def _score(self, queries: Queries) -> Floats:
         user = unit(self._vectors(queries))
@@ -177,6 +208,35 @@ class TwoTower(Recommender[TwoTowerConfig]):
         self._encoder = (json.loads(settings), part("encoder"))
         self._weights = part("net")
         self._reader = Reader.from_arrays(part("reader"), self.config.item, self.config.user)
+
+
+def _weekly(config: TwoTowerConfig) -> TwoTowerConfig:
+    """Settings of an update: few epochs, and not more of them because there are few users."""
+    train = {**config.train.model_dump(), "epochs": config.weekly.epochs, "lr": config.weekly.lr}
+    examples = {**config.examples.model_dump(), "min_steps": 1}
+    return config.changed(train=train, examples=examples)
+
+
+def _health(  # noqa: PLR0917
+    user: Floats,
+    item: Floats,
+    pairs: Csr,
+    rng: np.random.Generator,
+    before: Floats | None,
+    temperature: float,
+    course: dict[str, Any],
+) -> dict[str, Any]:
+    """What is written down at each fit, without anything that depends on the clock."""
+    from crossfade.recommenders.two_tower.monitor import embedding_health
+
+    places = coo_array(pairs).coords
+    wanted = (places[0].astype(np.int32), places[1].astype(np.int32))
+    # How long it took is no property of the model: equal seeds give equal models.
+    course = {k: v for k, v in course.items() if k not in {"seconds", "examples_per_s"}}
+    health = embedding_health(user, item, wanted, rng, before).to_json()
+    values = {**health, "temperature": temperature, "training": course or None}
+    plain: dict[str, Any] = json.loads(json.dumps(values))  # as it is read back from a bundle
+    return plain
 
 
 def _known(dataset: Dataset) -> Bools:
