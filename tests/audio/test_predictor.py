@@ -240,12 +240,20 @@ def test_a_feature_nobody_knows_stays_missing(new: pl.DataFrame) -> None:
     assert np.isfinite(guess.mean[:, ENERGY]).all()
 
 
-def test_a_feature_that_never_changes_is_guessed_as_it_is(new: pl.DataFrame) -> None:
+def test_a_feature_that_never_changes_is_guessed_as_it_is(
+    new: pl.DataFrame, tmp_path: Path
+) -> None:
     train = planted(60, 3).with_columns(pl.lit(0.25, dtype=pl.Float32).alias("liveness"))
     model = AudioPredictor(QUICK)
-    model.fit(train, seed=0)
+    report = model.fit(train, seed=0)
     column = AUDIO_FEATURES.index("liveness")
     assert model.predict(new).mean[:, column] == pytest.approx(0.25, abs=1e-6)
+    # No guess was off, so surest and least sure cannot be compared, and saving says so.
+    model.save(tmp_path / "model")
+    loaded = AudioPredictor.load(tmp_path / "model").report
+    assert loaded is not None
+    assert loaded.rows() == report.rows()
+    assert report.rows()[1 + column][-1] == "–"
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,20 @@ def test_a_source_without_a_value_is_missing() -> None:
     found = AudioFeatures.from_items(frame)
     assert found.source[:, ENERGY].tolist() == [Source.MISSING, Source.PREDICTED]
     np.testing.assert_array_equal(found.sigma[:, ENERGY], np.array([np.nan, 0.1], dtype=np.float32))
+
+
+def test_a_value_without_a_source_in_a_completed_catalogue_is_actual() -> None:
+    # Items that joined after the guessing have a value and nothing beside it.
+    frame = items(
+        energy=[0.4, 0.7, None], energy_source=["predicted", None, None], energy_sigma=[0.1, None, None]
+    )  # fmt: skip
+    found = AudioFeatures.from_items(frame)
+    assert found.source[:, ENERGY].tolist() == [Source.PREDICTED, Source.ACTUAL, Source.MISSING]
+    assert found.sigma[1, ENERGY] == 0.0
+    assert found.mean[1, ENERGY] == pytest.approx(0.7)
+
+
+def test_a_value_that_is_said_to_be_missing_is_not_looked_at() -> None:
+    found = AudioFeatures.from_items(items(energy=[0.4], energy_source=["missing"]))
+    assert not found.known[0, ENERGY]
+    assert np.isnan(found.mean[0, ENERGY])

@@ -22,7 +22,8 @@ class FeatureReport:
         rmse: Root mean squared error of the guess, in the feature's unit.
         prior_rmse: The same of the training mean.
         coverage: Share of values inside their 90 % interval.
-        sharpness: RMSE of the surest fifth over that of the least sure fifth.
+        sharpness: RMSE of the surest fifth over that of the least sure fifth; NaN where no
+            guess was off.
     """
 
     name: str
@@ -40,13 +41,21 @@ class AudioReport:
     features: tuple[FeatureReport, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain values for a manifest."""
-        return [asdict(feature) for feature in self.features]
+        """Plain values for a manifest; JSON knows no NaN, so it is None there."""
+        values = [asdict(feature) for feature in self.features]
+        for value in values:
+            value["sharpness"] = None if np.isnan(value["sharpness"]) else value["sharpness"]
+        return values
 
     @classmethod
     def from_json(cls, values: list[dict[str, Any]]) -> "AudioReport":
         """The inverse of `to_json`."""
-        return cls(tuple(FeatureReport(**value) for value in values))
+        nan = float("nan")
+        made = []
+        for value in values:
+            sharpness = nan if value["sharpness"] is None else value["sharpness"]
+            made.append(FeatureReport(**{**value, "sharpness": sharpness}))
+        return cls(tuple(made))
 
     def rows(self) -> list[list[str]]:
         """A table of text, heading first."""
@@ -58,7 +67,7 @@ class AudioReport:
                 f"{feature.rmse:.4g}",
                 f"{feature.prior_rmse:.4g}",
                 f"{feature.coverage:.1%}",
-                f"{feature.sharpness:.2f}",
+                "–" if np.isnan(feature.sharpness) else f"{feature.sharpness:.2f}",
             ]
             for feature in self.features
         ]

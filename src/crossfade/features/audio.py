@@ -51,7 +51,8 @@ class AudioFeatures:
         """What a catalogue says.
 
         A value counts as actual unless ``<feature>_source`` and ``<feature>_sigma`` stand
-        beside it (see `to_items`).
+        beside it (see `to_items`); one whose source is empty, as of an item that joined a completed
+        catalogue, does too. A value whose source is "missing" is not looked at.
 
         Raises:
             DataError: With every feature that has values outside its range.
@@ -70,6 +71,10 @@ class AudioFeatures:
                 if f"{name}_sigma" in items.columns:
                     said = items[f"{name}_sigma"].cast(pl.Float32).fill_null(np.nan).to_numpy()
                     sigma[:, column] = np.where(known, said, np.nan)
+                unsaid = items[f"{name}_source"].is_null().to_numpy() & known
+                source[unsaid, column], sigma[unsaid, column] = Source.ACTUAL, 0.0
+                missing = source[:, column] == Source.MISSING
+                mean[missing, column] = sigma[missing, column] = np.nan
         refuse_out_of_range(mean, items)
         return cls(mean, sigma, source)
 
