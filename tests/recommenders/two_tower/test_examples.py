@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from crossfade.data import Dataset, Queries
@@ -115,6 +116,15 @@ def test_items_come_in_the_order_of_the_step_also_where_all_are_there(two_camps:
             assert np.array_equal(step.excluded.numpy(), liked[:, rows])
             n_whole += len(step.items.row) == 20
     assert n_whole > 10
+
+
+def test_repeats_do_not_make_an_item_a_likelier_candidate() -> None:
+    # Everybody plays all 20 songs once, and u0 plays s00 a hundred times more.
+    rows = [(f"u{user}", f"s{song:02d}") for user in range(10) for song in range(20)]
+    events = pl.DataFrame([*rows, *[("u0", "s00")] * 100], ["user_id", "item_id"], orient="row")
+    examples = examples_of(material_of(Dataset.build(events, name="repeats")), n_candidates=16)
+    for step in examples.epoch(np.random.default_rng(0)):
+        assert len(set(step.log_q.tolist())) == 1
 
 
 def test_a_small_catalogue_is_compared_with_in_full(two_camps: Dataset) -> None:

@@ -115,7 +115,10 @@ class Examples:
         n_pairs = np.diff(self._log.pairs.indptr)[users]
         # About half of what a user wanted is history.
         self.n_examples = int(np.minimum((n_pairs + 1) // 2, config.max_wanted).sum())
-        share: Doubles = np.bincount(self._log.item, minlength=len(self._items)).astype(float)
+        # Of people, not plays: a song somebody plays all day is wanted once in an example.
+        share: Doubles = np.bincount(self._log.pairs.indices, minlength=len(self._items)).astype(
+            float
+        )
         self._share = (share / max(share.sum(), 1.0)).astype(np.float32)[self._known]
         self._all: ItemBatch | None = None
 
