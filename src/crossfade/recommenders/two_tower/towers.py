@@ -25,6 +25,9 @@ ID_PACE = 8.0
 """Vectors of single items are stored divided by this, so each step of the optimiser moves them as many
 times further: they are seen rarely, and at the pace of the layers content is learned by heart first."""
 
+QUIET = 0.1
+"""Layers beside a shorter way begin at this share of their usual size: first comes similarity of content."""
+
 AUDIO_SPREAD = 0.2
 """About the deviation of the audio features, which lie in [0, 1]."""
 
@@ -114,6 +117,8 @@ class ItemTower(nn.Module):
         self.width += c.rating_dim + N_NUMERIC * c.numeric
         self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
         self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if c.text_skip else None
+        if self.skip is not None:
+            self.skip.weight.requires_grad_(False)
         # Random directions of length 1 or so: works of one creator start out alike.
         deviation = output_dim**-0.5
         self.kin = _table(sizes.n_creators, output_dim, deviation) if c.creator_skip else None
@@ -128,6 +133,8 @@ class ItemTower(nn.Module):
             else None
         )
         self.pooled = nn.Linear(self.width, output_dim)
+        if c.text_skip:
+            _quieten(self.layers[-1], self.pooled)
 
     def forward(self, items: ItemBatch) -> tuple[Tensor, Tensor]:
         """Vectors to be found, and vectors to be pooled, both ``(N, D)``, not normalised."""
@@ -220,6 +227,8 @@ class UserTower(nn.Module):
         self.width = c.history * output_dim + c.id_dim + c.genre_dim + c.mood_dim + c.activity_dim
         self.width += 2 * N_TIME * c.time + 16 * c.trends
         self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
+        if c.history:
+            _quieten(self.layers[-1])
 
     def forward(self, users: UserBatch, pooled: Tensor) -> Tensor:
         """Vectors ``(B, D)``.
@@ -286,6 +295,9 @@ class TwoTower(nn.Module):
     def start_at_text(self, text: Floats) -> None:
         """Begin with the main directions of the text: similarity of items is similarity of text.
 
+        These directions stay as they are. Learned, they would learn a small catalogue by
+        heart; what is to be learned about a text, the layers beside them learn.
+
         Args:
             text: Text vectors of the items known in training, ``(n, text_dim)``.
         """
@@ -318,6 +330,14 @@ def _layers(widths: tuple[int, ...], dropout: tuple[float, ...]) -> nn.Sequentia
         if place < len(dropout):
             layers += [nn.ReLU(), nn.Dropout(dropout[place])]
     return nn.Sequential(*layers)
+
+
+def _quieten(*layers: nn.Module) -> None:
+    """Make a layer's output small, yet not 0: the direction of a vector of zeros cannot be learned."""
+    with torch.no_grad():
+        for layer in layers:
+            for weight in layer.parameters():
+                weight.mul_(QUIET)
 
 
 def _bag(n_labels: int, width: int) -> nn.EmbeddingBag:
