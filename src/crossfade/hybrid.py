@@ -21,11 +21,15 @@ from crossfade.data.asking import Asking, Likes
 from crossfade.data.splits import ProtocolConfig, make_plan, possible_protocol
 from crossfade.errors import BundleError, ConfigError
 from crossfade.evaluation.config import EvaluationConfig
+from crossfade.index import Index, IndexConfig
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
+from crossfade.meta.exporting import index_base
+from crossfade.meta.updating import Mode, change_since, on_device, update_bases
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
-from crossfade.types import Bools, Rows
+from crossfade.training.config import DeviceName
+from crossfade.types import Bools, Floats, Rows
 
 DEFAULT_BASES: dict[str, dict[str, Any]] = {
     "popularity": {"model": "popularity", "half_life_days": 90.0},
@@ -36,6 +40,7 @@ DEFAULT_BASES: dict[str, dict[str, Any]] = {
     "ials": {"model": "ials"},
     "session_knn": {"model": "session_knn"},
     "content_knn": {"model": "content_knn"},
+    "two_tower": {"model": "two_tower"},
 }
 
 
@@ -55,6 +60,10 @@ class HybridConfig(Settings):
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
     target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
+
+    def on_device(self, device: DeviceName) -> Self:
+        """The same settings, with networks trained on a device."""
+        return self.changed(bases=on_device(self.bases, device))
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class HybridModel:
         exclude_seen: bool,
         seed: int,
         version: str = "",
+        previous: str | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
@@ -99,6 +109,13 @@ class HybridModel:
         self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
+        self.previous = previous
+        """Version this one was updated from; None after a full fit."""
+
+    @property
+    def mode(self) -> Mode:
+        """How the bases were fitted: in full, or as a weekly update of `previous`."""
+        return "full" if self.previous is None else "weekly"
 
     @classmethod
     def fit(
@@ -132,6 +149,57 @@ class HybridModel:
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
         return cls(dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed)
+
+    @classmethod
+    def update(
+        cls,
+        previous: "HybridModel",
+        dataset: Dataset,
+        seed: int = 0,
+        device: DeviceName | None = None,
+    ) -> Self:
+        """A new version of a system whose log went on.
+
+        Bases that can go on from what they know do so; the others are fitted afresh. The
+        settings and the blend are kept, so a change of taste between the bases needs `fit`.
+        What the bases serve all comes from this update; nothing of the old version is served.
+
+        Args:
+            previous: A saved system; it is not changed.
+            dataset: The whole log, old events too, and the catalogue of today.
+            seed: The run's one seed.
+            device: Where networks are trained; None leaves it as it was.
+
+        Raises:
+            ConfigError: If ``previous`` was never saved, and so has no version to name.
+            DataError: If the data set has no times, is another one, or has no newer event.
+        """
+        if not previous.version:
+            raise ConfigError("the previous system has no version to go on from; save it first")
+        config = previous.config if device is None else previous.config.on_device(device)
+        if config.target is not None:
+            dataset = dataset.with_target(config.target)
+        change = change_since(previous.dataset, dataset, previous.version)
+        return cls(
+            dataset,
+            config,
+            update_bases(previous.bases, config.bases, dataset, change, seed),
+            previous.blend.choice,
+            exclude_seen=previous.blend.exclude_seen,
+            seed=seed,
+            previous=previous.version,
+        )
+
+    def index(self, base: str | None = None, config: IndexConfig | None = None) -> Index:
+        """An index over the item vectors of one base, under this system's version.
+
+        Raises:
+            ConfigError: If the system was never saved, or as in `index_base`.
+            MissingExtraError: If FAISS is needed and not installed.
+        """
+        if not self.version:
+            raise ConfigError("the system has no version yet; save it, then build the index")
+        return index_base(self.bases, base, config, self.version, self.seed)
 
     def _candidates(self) -> Bools | None:
         """What was evaluated is what is served: the same rule for what may be listed."""
@@ -237,11 +305,21 @@ class HybridModel:
             found[~(found > 0)] = np.nan
             rows: Rows = top_k(found[None, :], k)[0]
             if (rows >= 0).any():
-                return label, [
-                    self._line(rank, int(r), float(found[r]), {})
-                    for rank, r in enumerate(rows[rows >= 0], 1)
-                ]
+                return label, self.lines(rows, found[rows])
         return "", []
+
+    def lines(self, item_rows: Rows, scores: Floats) -> list[Recommendation]:
+        """A list of items in a given order, with their titles; rows of -1 are left out.
+
+        Args:
+            item_rows: Shape ``(k,)``.
+            scores: Shape ``(k,)``.
+        """
+        there = np.flatnonzero(item_rows >= 0)
+        return [
+            self._line(rank, int(item_rows[place]), float(scores[place]), {})
+            for rank, place in enumerate(there, start=1)
+        ]
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
@@ -251,6 +329,8 @@ class HybridModel:
             "choice": vars(self.blend.choice),
             "exclude_seen": self.blend.exclude_seen,
             "seed": self.seed,
+            "mode": self.mode,
+            "previous": self.previous,
             "name": self.dataset.name,
             "target": self.dataset.target.model_dump(),
             "n_users": self.dataset.n_users,
@@ -286,6 +366,7 @@ class HybridModel:
                 exclude_seen=header["exclude_seen"],
                 seed=header["seed"],
                 version=bundle.version,
+                previous=header.get("previous"),  # early bundles had no updates and say nothing
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(

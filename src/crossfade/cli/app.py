@@ -16,6 +16,7 @@ from crossfade.cli import (
     evaluating,
     fitting,
     importing,
+    indexing,
     recommending,
 )
 from crossfade.errors import CrossfadeError
@@ -58,6 +59,7 @@ app.command("fit")(fitting.fit)
 app.command("evaluate")(evaluating.evaluate)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
+app.command("index")(indexing.index)
 app.add_typer(audio.app)
 app.command("doctor")(checking.doctor)
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossfade.training.config import DeviceName
+
 if TYPE_CHECKING:
     from crossfade.hybrid import HybridConfig, HybridModel
 
@@ -28,6 +30,18 @@ def fit(
     dataset: DatasetArgument,
     bundle: Annotated[Path, typer.Option("--bundle", help="Where the trained system goes.")],
     config: ConfigOption = None,
+    weekly_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--weekly-from",
+            help="Bundle of the version before: go on from it, with its settings and blend, instead of "
+            "training afresh.",
+        ),
+    ] = None,
+    device: Annotated[
+        DeviceName | None,
+        typer.Option("--device", help="Where networks are trained; otherwise as the settings say."),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train the bases and a static blend tuned out of time; write one bundle."""
@@ -37,25 +51,37 @@ def fit(
     from crossfade.hybrid import HybridModel
     from crossfade.progress import reporting_to
 
+    if weekly_from is not None and config is not None:
+        raise typer.BadParameter(
+            "--weekly-from keeps the settings of that bundle; leave --config out, or fit in full"
+        )
     refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
     settings = read_config(config)
+    if device is not None:
+        settings = settings.on_device(device)
     with reporting_to(reporter()):
-        model = HybridModel.fit(load_dataset(dataset), settings, seed)
+        if weekly_from is None:
+            model = HybridModel.fit(load_dataset(dataset), settings, seed)
+        else:
+            before = HybridModel.load(weekly_from)
+            model = HybridModel.update(before, load_dataset(dataset), seed, device)
     version = model.save(bundle)
     for line in describe(model):
         typer.echo(line)
-    typer.echo(f"bundle: {bundle} (version {version})")
+    origin = "" if model.previous is None else f", updated from version {model.previous}"
+    typer.echo(f"bundle: {bundle} (version {version}{origin})")
 
 
 def describe(model: "HybridModel") -> list[str]:
     """What was learned, in a few lines."""
     data, choice = model.dataset, model.blend.choice
     used = sorted(((w, label) for label, w in choice.weights.items() if w > 0), reverse=True)
+    tuned = "" if model.previous is None else " when it was tuned"
     lines = [
         f"{data.name}: {data.n_events:,} events, {data.n_users:,} users, {data.n_items:,} items",
         f"blend ({choice.scaling}): "
         + ", ".join(f"{label} {weight:.2f}" for weight, label in used),
-        f"NDCG@{model.config.blend.depth} on the calibrate block: blend {choice.calibrate_blend:.4f}, "
+        f"NDCG@{model.config.blend.depth} on the calibrate block{tuned}: blend {choice.calibrate_blend:.4f}, "
         f"best base {choice.best_base} {choice.calibrate_base:.4f}",
     ]
     lines += [f"flag: {flag}" for flag in choice.flags]

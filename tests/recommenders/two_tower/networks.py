@@ -18,6 +18,7 @@ from crossfade.recommenders.two_tower.recommender import TwoTower
 from crossfade.recommenders.two_tower.serving import unit
 from crossfade.recommenders.two_tower.towers import ItemBatch, Sizes
 from crossfade.recommenders.two_tower.towers import TwoTower as Towers
+from crossfade.types import Floats
 
 
 def towers_of(model: TwoTower, text_dim: int = 384) -> Towers:
@@ -51,9 +52,18 @@ def items_of(model: TwoTower, dataset: Dataset) -> ItemBatch:
     return item_batch(material, np.arange(dataset.n_items, dtype=np.int32), None)
 
 
+def floats_of(model: TwoTower) -> dict[str, Floats]:
+    """The arrays of a model's state that hold numbers with a point."""
+    return {
+        name: array.astype(np.float32)
+        for name, array in model.state().items()
+        if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)}
+    }
+
+
 def assert_one_version(model: TwoTower, dataset: Dataset) -> None:
     """All that is served follows from the weights that are kept beside it."""
-    state, network = model.state(), towers_of(model)
+    state, network = floats_of(model), towers_of(model)
     rows = np.arange(dataset.n_items, dtype=np.int32)
     queries = dataset.queries(np.arange(dataset.n_users, dtype=np.int32))
     with torch.no_grad():

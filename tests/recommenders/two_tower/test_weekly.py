@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.recommenders.two_tower.networks import assert_one_version
+from tests.recommenders.two_tower.networks import assert_one_version, floats_of
 
 from crossfade.data import Dataset
 from crossfade.data.dataset import to_datetime
@@ -16,6 +16,7 @@ from crossfade.recommenders.two_tower import fitting
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.recommender import TwoTower
 from crossfade.recommenders.two_tower.weekly import carried_over, previous_vectors, update_users
+from crossfade.types import Arrays
 
 Versions = tuple[TwoTower, TwoTower, Dataset, Change]
 """The one before, the one after, and the data set and change between them."""
@@ -72,7 +73,7 @@ def versions(two_camps: Dataset, quick: TwoTowerConfig) -> Versions:
 def test_weights_move_to_todays_rows_and_new_rows_start_at_zero() -> None:
     items = np.array([[1.0, 1.0], [2.0, 2.0]], dtype=np.float32)
     users = np.array([[0.0], [10.0], [20.0], [30.0]], dtype=np.float32)  # strangers, then rows
-    weights = {
+    weights: Arrays = {
         "item.own.weight": items,
         "item.met.weight": -items,
         "user.users.weight": users,
@@ -124,8 +125,8 @@ def test_nothing_of_two_versions_is_ever_mixed(
 ) -> None:
     old, new, data, change = versions
     assert_one_version(new, data)
-    before = previous_vectors(old.state()["item"], change)
-    moved = np.abs(new.state()["item"] - before).max(axis=1)
+    before = previous_vectors(floats_of(old)["item"], change)
+    moved = np.abs(floats_of(new)["item"] - before).max(axis=1)
     assert (moved[change.item_rows >= 0][:-1] > 0).all()  # also of songs nobody played since
 
 
