@@ -1,5 +1,7 @@
 """From one version of a system to the next, and the index that belongs to a version."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.index import IndexConfig, load_index
 from crossfade.meta.blending import BlendChoice
 from crossfade.recommenders.popularity import Popularity
+from crossfade.recommenders.registry import make_all
 from crossfade.store import load_bundle
 
 TOWERS: dict[str, Any] = {
@@ -147,3 +150,15 @@ def test_the_index_holds_the_vectors_of_its_version_and_of_no_other(
 def test_a_base_without_vectors_has_no_index(old: HybridModel, base: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         old.index(base)
+
+
+def test_the_page_on_new_versions_says_what_there_is(new: HybridModel, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/how-to/new-versions.md").read_text(encoding="utf-8")
+    (settings,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    read = HybridConfig(**tomllib.loads(settings))
+    assert make_all(read.bases)["two_tower"].config.checkpoint == "checkpoints"
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(block, "new-versions.md", "exec"), names)
+    new.save(tmp_path / "new")
+    assert 0 < names["how_far_it_moved"](tmp_path / "new") <= 1
