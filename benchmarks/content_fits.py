@@ -4,6 +4,7 @@ Fits run in two processes of one thread each, so the seconds of a fit are second
 beside a busy neighbour.
 """
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -114,8 +115,29 @@ def encoding_seconds(folder: Path, name: str, encoder: str) -> tuple[int, float]
     return len(texts), time.perf_counter() - began
 
 
-def run(folder: Path, job: Job) -> dict[str, Answer]:
-    """Fit and judge; several answers where several questions share the training events."""
+def run(folder: Path, job: Job, keep: Path | None = None) -> dict[str, Answer]:
+    """Fit and judge, or take what was kept of an earlier run.
+
+    Several answers where several questions share the training events.
+    """
+    if keep is None:
+        return _fitted(folder, job)
+    digest = hashlib.sha256(repr(job).encode()).hexdigest()[:12]
+    found = {path.stem.partition("-")[2]: _load(path) for path in keep.glob(f"{digest}-*.npz")}
+    if not found:
+        found = _fitted(folder, job)
+        for name, answer in found.items():
+            np.savez(keep / f"{digest}-{name}.npz", **vars(answer))
+    return found
+
+
+def _load(path: Path) -> Answer:
+    with np.load(path) as kept:
+        about = tuple(kept["about"].tolist())
+        return Answer(kept["values"], kept["unit"], kept["length"], float(kept["fit_s"]), about)
+
+
+def _fitted(folder: Path, job: Job) -> dict[str, Answer]:
     settings = dict(job.settings)
     if settings.get("encoder") == "minilm":
         settings["text_cache"] = str(folder / "text")

@@ -21,7 +21,7 @@ from benchmarks.content_fits import (
 
 CDS, MOVIES = "amazon-cds", "movielens-100k"
 SETS = (CDS, MOVIES)
-PARTS = ("cold", "people", "warm", "text", "ablation")
+PARTS = ("cold", "warm", "people", "seeds", "text", "ablation")
 TOWER, MINILM = "two_tower", "two_tower, MiniLM"
 CF_BASES = ("item_knn", "ease", "nmf", "ials", "session_knn")
 N_SEEDS = 3
@@ -80,49 +80,49 @@ class Results:
     answers: dict[tuple[str, str, str], dict[str, Answer]] = field(default_factory=dict)
     encoding: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
-    sections: list[str] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
 
-    def of(self, data: str, question: str) -> dict[str, Answer]:
-        """Answers to one question on the test block by label."""
+    def of(self, data: str, question: str, kind: str = "") -> dict[str, Answer]:
+        """Answers to one question on the test block by label; ``seed``: those of other seeds."""
         return {
             label: found[question]
             for (d, q, label), found in self.answers.items()
-            if (d, q) == (data, question)
+            if (d, q) == (data, question) and label != MINILM and ("seed" in label) == bool(kind)
         }
 
 
-def sections(part: str, results: Results, steps: int) -> list[str]:
-    if part == "text":
-        return [_text_section(results)]
-    if part == "ablation":
-        return [_ablation_section(results, data, steps) for data in SETS]
-    make = {"cold": _cold_section, "people": _people_section, "warm": _warm_section}[part]
-    return [make(results, data, question) for data, question in QUESTIONS[part]]
-
-
-def _cold_section(results: Results, data: str, question: str) -> str:
+def cold_section(results: Results, data: str, question: str) -> str:
+    """New items."""
     found = results.of(data, question)
-    found = {label: answer for label, answer in found.items() if label != MINILM}
+    _cold_bars(results, data, question, found, TOWER)
+    return _section(data, question, found, [])
+
+
+def seeds_section(results: Results, data: str, question: str) -> str:
+    """New items, the network trained with several seeds."""
+    found = {**results.of(data, question), **results.of(data, question, "seed")}
     seeds = [answer for label, answer in found.items() if label.startswith(TOWER)]
-    mean = f"{TOWER}, mean of seeds 0 – {N_SEEDS - 1}"
-    lines = []
-    if len(seeds) > 1:
-        found[mean] = averaged(seeds)
-        means = np.array([seed.per_unit()[:, NDCG].mean() for seed in seeds])
-        lines = [
-            f"Over {N_SEEDS} seeds of the network the mean is {means.mean():.4f}, "
-            f"lowest {means.min():.4f}, highest {means.max():.4f}."
-        ]
-    for label in (TOWER, mean):
-        if label in found:
-            what = f"{question}: {label.replace(TOWER, 'two towers')}"
-            for other, least in (("content_knn", 1.2), ("genre_popularity", 1.0)):
-                one = ratio(found[label], found[other])
-                results.bars.append(Bar(what, data, other, one, least))
-    return _section(data, question, found, lines)
+    label = f"{TOWER}, mean of {len(seeds)} seeds"
+    found[label] = averaged(seeds)
+    _cold_bars(results, data, question, found, label)
+    means = np.array([seed.per_unit()[:, NDCG].mean() for seed in seeds])
+    lines = [
+        f"NDCG@10 over {len(seeds)} seeds of the network: mean {means.mean():.4f}, standard deviation "
+        f"{means.std(ddof=1):.4f}, lowest {means.min():.4f}, highest {means.max():.4f}."
+    ]
+    return _section(data, f"{question}, several seeds", found, lines)
 
 
-def _people_section(results: Results, data: str, question: str) -> str:
+def _cold_bars(
+    results: Results, data: str, question: str, found: dict[str, Answer], label: str
+) -> None:
+    what = f"{question}{label.removeprefix(TOWER)}"
+    for other, least in (("content_knn", 1.2), ("genre_popularity", 1.0)):
+        results.bars.append(Bar(what, data, other, ratio(found[label], found[other]), least))
+
+
+def people_section(results: Results, data: str, question: str) -> str:
+    """People with few events."""
     found = results.of(data, question)
     best = max(CF_BASES, key=lambda base: found[base].per_unit()[:, NDCG].mean())
     results.bars.append(
@@ -145,8 +145,9 @@ def _people_section(results: Results, data: str, question: str) -> str:
     return _section(data, question, found, lines)
 
 
-def _warm_section(results: Results, data: str, question: str) -> str:
-    found = {k: v for k, v in results.of(data, question).items() if k != MINILM}
+def warm_section(results: Results, data: str, question: str) -> str:
+    """Known items."""
+    found = results.of(data, question)
     ours, ease = found[TOWER], found["ease"]
     what = f"known items, protocol {question}"
     results.bars.append(Bar(what, data, "ease", ratio(ours, ease), 0.9))
@@ -183,7 +184,8 @@ def _section(data: str, question: str, found: dict[str, Answer], lines: Sequence
     )
 
 
-def _text_section(results: Results) -> str:
+def text_section(results: Results) -> str:
+    """One text encoder against the other."""
     lines = [
         "## MiniLM against TF-IDF + SVD",
         "",
@@ -196,8 +198,8 @@ def _text_section(results: Results) -> str:
     for data in SETS:
         plain, costly = (results.encoding[data, name][1] for name in ("tfidf", "minilm"))
         for question in ("cold items", "time"):
-            found = results.of(data, question)
-            one = ratio(found[MINILM], found[TOWER])
+            costlier = results.answers[data, question, MINILM][question]
+            one = ratio(costlier, results.of(data, question)[TOWER])
             lines.append(
                 f"| {data} | {question} | {one.n:,} | {one.theirs:.4f} | {one.ours:.4f} | {_ratio(one)} | "
                 f"{plain:.2f} | {costly:.1f} |"
@@ -205,7 +207,8 @@ def _text_section(results: Results) -> str:
     return "\n".join([*lines, ""])
 
 
-def _ablation_section(results: Results, data: str, steps: int) -> str:
+def ablation_section(results: Results, data: str, steps: int) -> str:
+    """What each part of the network is worth."""
     found = {
         label: answers
         for (d, question, label), answers in results.answers.items()
@@ -249,6 +252,18 @@ def _verdict(bar: Bar) -> str:
     return "pass" if bar.found.low >= bar.least else "pass, within the interval"
 
 
+def _losses(results: Results) -> list[str]:
+    lost = []
+    for (data, question, label), found in results.answers.items():
+        ours = results.answers.get((data, question, TOWER))
+        if ours is not None and not label.startswith(TOWER):
+            one = ratio(ours[question], found[question]) if found[question].values.any() else None
+            if one is not None and one.value < 1:
+                cells = f"{one.ours:.4f} | {one.theirs:.4f} | {_ratio(one)} | {one.n:,}"
+                lost.append((one.value, f"| {question} | {data} | {label} | {cells} |"))
+    return [line for _, line in sorted(lost)] or ["| nowhere | | | | | | |"]
+
+
 def page(results: Results, seconds: float) -> str:
     ordered = sorted(results.bars, key=lambda bar: bar.found.value / bar.least)
     lines = [
@@ -268,6 +283,12 @@ def page(results: Results, seconds: float) -> str:
             for bar in ordered
         ),
         "",
-        *results.sections,
+        "Where another model shown below does better than the network, largest loss first:",
+        "",
+        "| question | set | who wins | two towers | other | ratio [95 %] | n |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        *_losses(results),
+        "",
+        *results.sections.values(),
     ]
     return "\n".join(lines)
