@@ -130,6 +130,16 @@ def test_nothing_of_two_versions_is_ever_mixed(
     assert (moved[change.item_rows >= 0][:-1] > 0).all()  # also of songs nobody played since
 
 
+def test_an_update_goes_on_from_where_the_version_before_was(versions: Versions) -> None:
+    # Vectors of two trainings from scratch differ by a rotation; those of an update do not.
+    old, new, _, change = versions
+    before, after = previous_vectors(floats_of(old)["item"], change), floats_of(new)["item"]
+    cosines = np.nansum(before * after, axis=1)[(change.item_rows >= 0) & ~np.isnan(after[:, 0])]
+    assert np.median(cosines) > 0.8
+    loss, first = new.health["training"]["loss"][0], old.health["training"]["loss"][0]
+    assert loss < 0.8 * first
+
+
 def test_the_version_before_is_left_as_it_was(versions: Versions, two_camps: Dataset) -> None:
     old, _, _, _ = versions
     again = TwoTower(old.config).fit(two_camps, seed=1).state()
