@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("session_features", "import_speed", "nmf", "evaluation_speed", "bases", "audio")
+BENCHMARKS = (
+    "session_features",
+    "import_speed",
+    "nmf",
+    "evaluation_speed",
+    "bases",
+    "audio",
+    "text_speed",
+    "ann",
+    "two_tower_speed",
+    "content",
+)
 
 
 def main() -> None:
