@@ -189,8 +189,8 @@ def _page(ours: Rates, plain: Rates, about: str, n_wanted: float, n_steps: int) 
         "# Training speed of the two-tower network",
         "",
         f"`python -m benchmarks.two_tower_speed` on {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"load average {os.getloadavg()[1]:.1f} over the last five minutes (1 per busy core; above {N_CORES} other work "
-        f"takes part of them). Bar: {BAR:,} examples/s in an epoch after the first on {N_CORES} cores.",
+        f"load average {os.getloadavg()[1]:.1f} over the last five minutes (1 per busy core; above {N_CORES} other "
+        f"work takes part of them). Bar: {BAR:,} examples/s in an epoch after the first on {N_CORES} cores.",
         "",
         f"- by the clock: {clock:,.0f} (median), **{_verdict(clock)}**",
         f"- per second in which both cores work for this alone: {busy:,.0f}, **{_verdict(busy)}**",
