@@ -1,5 +1,6 @@
 """Data every test may use; see also `crossfade.testing` for data whose right answer is known."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from crossfade.cli.app import run
 from crossfade.data import Dataset, save_dataset
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.testing import tiny_catalogue
+
+# Tests run side by side: small networks lose more by waiting for a second core than they gain.
+# Read when PyTorch is first imported, so it must be said before.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 

@@ -40,7 +40,6 @@ DEFAULT_BASES: dict[str, dict[str, Any]] = {
     "ials": {"model": "ials"},
     "session_knn": {"model": "session_knn"},
     "content_knn": {"model": "content_knn"},
-    "two_tower": {"model": "two_tower"},
 }
 
 

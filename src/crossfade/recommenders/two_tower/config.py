@@ -256,6 +256,8 @@ class TwoTowerConfig(Settings):
         filled = dict(values)
         for name, preset in _FORMS[values.get("form", "default")].items():
             given = filled.get(name, {})
+            if isinstance(given, Settings):  # what was said of a group, without its defaults
+                given = given.model_dump(exclude_unset=True)
             if isinstance(given, dict):
                 filled[name] = {**preset, **given}
         return filled
