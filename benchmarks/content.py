@@ -92,7 +92,8 @@ def main() -> None:
             waiting = {pool.submit(run, folder, job, asked.keep): job for job in work.values()}
             for _ in _answered(waiting, results, began):
                 if _finish(blocks, results):
-                    text = page(results, time.monotonic() - began)
+                    missing = [b.name for b in blocks if b.name not in results.sections]
+                    text = page(results, time.monotonic() - began, missing)
                     asked.to.write_text(text, encoding="utf-8")
     print(asked.to.read_text(encoding="utf-8"))
 

@@ -264,7 +264,7 @@ def _losses(results: Results) -> list[str]:
     return [line for _, line in sorted(lost)] or ["| nowhere | | | | | | |"]
 
 
-def page(results: Results, seconds: float) -> str:
+def page(results: Results, seconds: float, missing: Sequence[str]) -> str:
     ordered = sorted(results.bars, key=lambda bar: bar.found.value / bar.least)
     lines = [
         "# What content is worth",
@@ -275,6 +275,7 @@ def page(results: Results, seconds: float) -> str:
         "the bar. Failed bars come first. Models are fitted on everything before the test block. Fits run two at a "
         "time on one core each.",
         "",
+        *([f"Not measured in this run: {'; '.join(missing)}.", ""] if missing else []),
         "| bar | set | against | two towers | other | ratio [95 %] | n | at least | verdict |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
         *(
