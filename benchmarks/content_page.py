@@ -273,8 +273,8 @@ def page(results: Results, seconds: float, missing: Sequence[str]) -> str:
         "seed 0. Each bar is a ratio of mean NDCG@10 over users on the same requests, with a 95 % paired bootstrap "
         "interval over users; pass or fail goes by the ratio, and the verdict says where the interval holds "
         "the bar. Failed bars come first. Models are fitted on everything before the test block. Fits run two at a "
-        f"time on one core each; the load average of the last quarter of an hour was {os.getloadavg()[2]:.1f}, so above "
-        "2 the seconds of a fit hold waiting for other work.",
+        f"time on one core each; the load average of the last quarter of an hour was {os.getloadavg()[2]:.1f}, so "
+        "above 2 the seconds of a fit hold waiting for other work.",
         "",
         *([f"Not measured in this run: {'; '.join(missing)}.", ""] if missing else []),
         "| bar | set | against | two towers | other | ratio [95 %] | n | at least | verdict |",

@@ -8,7 +8,6 @@ import pytest
 from crossfade.recommenders.registry import RECOMMENDERS, make
 from crossfade.testing import RECOMMENDER_CHECKS
 
-
 # Enough to learn a checkerboard.
 SMALL = {"two_tower": {"examples": {"min_steps": 60}, "item": {"hidden": (16,), "dropout": (0.1,)}}}
 

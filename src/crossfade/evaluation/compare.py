@@ -91,7 +91,9 @@ def _pairs(
     name = config.reference
     if name is None:
         # Popularity has no list of items nobody played: being above its 0 says nothing.
-        name = next((n for n in REFERENCES if n in models and n_answered[models.index(n)] > 0), None)
+        name = next(
+            (n for n in REFERENCES if n in models and n_answered[models.index(n)] > 0), None
+        )
     if name is not None:
         reference = models.index(name)
         pairs += [(int(a), reference, REFERENCE) for a in order if a != reference]

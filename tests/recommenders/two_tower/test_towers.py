@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossfade.recommenders.two_tower.config import TwoTowerConfig
+from crossfade.recommenders.two_tower.config import TwoTowerConfig, UserTowerConfig
 from crossfade.recommenders.two_tower.towers import (
     Bag,
     ItemBatch,
@@ -172,3 +172,29 @@ def test_mixed_precision_reaches_every_form(values: dict[str, object]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mixed = network.user(users, network.item(_items())[1])
     torch.testing.assert_close(mixed.float(), plain, atol=0.05, rtol=0.05)
+
+
+def test_rows_that_training_never_met_are_unknown() -> None:
+    network = TwoTower(TwoTowerConfig(user={"id_dim": 4}), SIZES)
+    network.forget_untrained(torch.tensor([0, 2]), torch.tensor([3]))
+    for table in (network.item.creators, network.item.kin):
+        assert table is not None
+        assert table.weight[1].tolist() == [0.0] * table.embedding_dim
+        assert table.weight[2].abs().sum() > 0
+    assert network.user.users is not None
+    assert [row.any().item() for row in network.user.users.weight] == [False] * 3 + [True] + [
+        False
+    ] * 2
+
+
+def test_without_text_no_text_is_read() -> None:
+    network = TwoTower(TwoTowerConfig(item={"text": False}), SIZES).eval()
+    items = _items()
+    other = replace(items, text=items.text.flip(0))
+    for now, then in zip(network.item(items), network.item(other), strict=True):
+        torch.testing.assert_close(now, then)
+
+
+def test_settings_of_a_group_given_as_settings_keep_the_rest_of_the_form() -> None:
+    config = TwoTowerConfig(form="documented", user=UserTowerConfig(id_dim=8))
+    assert (config.user.id_dim, config.user.activity_dim) == (8, 32)

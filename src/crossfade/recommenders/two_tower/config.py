@@ -41,7 +41,7 @@ class ItemTowerConfig(Settings):
     text_skip: bool = Field(
         True,
         description="Add the text's main directions straight to the output, so that training starts at similarity "
-        "of text.",
+        "of text; needs `text`.",
     )
     creator_skip: bool = Field(
         True,

@@ -81,6 +81,11 @@ def train_two_tower(
         network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in start.items()})
     able = material.log.users if users is None else np.intersect1d(material.log.users, users)
     history = _train(network, material, config, seed, able)
+    if start is None:
+        trained = np.unique(material.items.creator[material.known]).astype(np.int64)
+        network.forget_untrained(
+            torch.from_numpy(trained), torch.from_numpy(able.astype(np.int64) + 1)
+        )
     end_us = None if dataset.time_us is None else int(dataset.time_us[-1]) + 1
     found, pooled = _item_vectors(network, material, end_us)
     weights = {name: w.detach().numpy() for name, w in network.state_dict().items()}

@@ -116,7 +116,8 @@ class ItemTower(nn.Module):
         self.width = text_dim + c.creator_dim + c.genre_dim + c.mood_dim + c.audio_dim
         self.width += c.rating_dim + N_NUMERIC * c.numeric
         self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
-        self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if c.text_skip else None
+        skips = c.text and c.text_skip
+        self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if skips else None
         if self.skip is not None:
             self.skip.weight.requires_grad_(False)
         # Random directions of length 1 or so: works of one creator start out alike.
@@ -133,7 +134,7 @@ class ItemTower(nn.Module):
             else None
         )
         self.pooled = nn.Linear(self.width, output_dim)
-        if c.text_skip:
+        if self.skip is not None:
             _quieten(self.layers[-1], self.pooled)
 
     def forward(self, items: ItemBatch) -> tuple[Tensor, Tensor]:
@@ -309,6 +310,21 @@ class TwoTower(nn.Module):
         with torch.no_grad():
             skip.weight.zero_()
             skip.weight[:n] = torch.from_numpy(directions[:n])
+
+    def forget_untrained(self, creators: Tensor, users: Tensor) -> None:
+        """Give rows that training never met the zeros that stand for unknown.
+
+        Args:
+            creators: Creator rows of items that were trained on.
+            users: Rows of the users who made examples, plus 1.
+        """
+        tables = [(table, creators) for table in (self.item.creators, self.item.kin)]
+        with torch.no_grad():
+            for table, met in [*tables, (self.user.users, users)]:
+                if table is not None:
+                    unmet = torch.ones(len(table.weight), dtype=torch.bool)
+                    unmet[met] = False
+                    table.weight[unmet] = 0.0
 
 
 def check_widths(network: TwoTower, config: TwoTowerConfig, sizes: Sizes) -> None:
