@@ -40,6 +40,9 @@ ITEM_COLUMNS: dict[str, pl.DataType] = {
     "duration_ms": pl.Int64(),
     "release_date": pl.Date(),
     **dict.fromkeys(AUDIO_FEATURES, pl.Float32()),
+    # A completed catalogue says of each audio value how sure it is and whether it was measured.
+    **{f"{name}_sigma": pl.Float32() for name in AUDIO_FEATURES},
+    **{f"{name}_source": pl.String() for name in AUDIO_FEATURES},
 }
 """Known item columns; further ones (acclaim, snapshot popularity) are kept but never
 become training inputs by themselves."""

@@ -16,6 +16,7 @@ from crossfade.config import validate
 from crossfade.data import load_dataset
 from crossfade.data.importing import ImportMapping, delimited, import_table, mapping_from_flags
 from crossfade.errors import ConfigError, DataError
+from crossfade.features.audio import AudioFeatures, Source
 
 ROWS = [("ann", "a", "2020-01-02", "4"), ("bob", "b", "2020-01-01", "")]
 FIELDS = ("user_id", "item_id", "timestamp", "value")
@@ -61,6 +62,16 @@ def test_a_mapping_names_columns_and_a_target(import_log: Any) -> None:
     assert data.events["strength"].to_list() == [0.0, 1.0]
     assert report.n_positives == 1
     assert data.target.min_value == 4.0
+
+
+def test_a_guessed_audio_value_is_still_a_guess_after_an_import(import_log: Any) -> None:
+    _, data = import_log(
+        "user_id,item_id,timestamp\nann,a,2020-01-01\nann,b,2020-01-02\n",
+        items="item_id,energy,energy_sigma,energy_source\na,0.4,0.2,predicted\nb,0.9,,\n",
+    )
+    audio = AudioFeatures.from_items(data.items)
+    assert audio.source[:, 0].tolist() == [Source.PREDICTED, Source.ACTUAL]
+    assert audio.sigma[:, 0].tolist() == pytest.approx([0.2, 0.0])
 
 
 def test_flags_that_make_no_sense_are_all_named() -> None:
