@@ -15,7 +15,7 @@ from crossfade.features.text.kernels import (
     project_rows,
     vote_texts,
 )
-from crossfade.features.text.threads import over, together
+from crossfade.threads import over, together
 from crossfade.types import Csr, Floats, Ints, Rows
 
 _N_VOTES = 2
@@ -109,11 +109,11 @@ class NgramWeights:
         n, inputs = len(characters), self._inputs(characters)
         indptr = np.zeros(n + 1, dtype=np.int64)
         indices, data = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-        over(n, fill_rows, *inputs, indptr, indices, data)
+        over(fill_rows, n, *inputs, indptr, indices, data)
         np.cumsum(indptr, out=indptr)
         if indptr[-1] > 0:
             indices, data = np.resize(indices, indptr[-1]), np.resize(data, indptr[-1])
-            over(n, fill_rows, *inputs, indptr, indices, data)
+            over(fill_rows, n, *inputs, indptr, indices, data)
         return Csr((data, indices, indptr), shape=(n, self.n_columns))
 
     def project(self, characters: Characters, components: Floats, out: Floats) -> None:
@@ -125,7 +125,7 @@ class NgramWeights:
             out: Shape ``(n, rank or more)``; further columns are left alone, except that
                 whole rows become NaN where a text has no kept n-gram.
         """
-        over(len(characters), project_rows, *self._inputs(characters), components, out)
+        over(project_rows, len(characters), *self._inputs(characters), components, out)
 
     def _inputs(self, characters: Characters) -> tuple[Any, ...]:
         columns = np.full(2 * self.hasher.n_buckets, -1, dtype=np.int32)

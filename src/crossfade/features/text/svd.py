@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from crossfade.features.text.threads import over
+from crossfade.threads import over
 from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 _SMALL = 1_024
@@ -89,7 +89,7 @@ def _product(matrix: Csr, columns: Floats) -> Floats:
     """``matrix @ columns`` on all cores, which SciPy does on one."""
     out = np.zeros((matrix.shape[0], columns.shape[1]), dtype=np.float32)
     parts = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
-    over(len(out), _add_rows, *parts, np.ascontiguousarray(columns), out)
+    over(_add_rows, len(out), *parts, np.ascontiguousarray(columns), out)
     return out
 
 

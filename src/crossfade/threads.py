@@ -1,0 +1,47 @@
+"""Compiled loops on all cores: kernels let go of the interpreter lock, so plain threads do.
+
+That spares Numba's slow parallel compilation. Each place of a result is computed by one thread in
+a fixed order, so how many threads there are changes no number.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+_PIECES_PER_THREAD = 8
+"""Several, because some places cost far more than others."""
+
+
+def n_threads() -> int:
+    """Threads that compiled loops may use: ``OMP_NUM_THREADS`` where it is set, else all cores.
+
+    `numba.get_num_threads` is not asked: it starts Numba's own threads, and that sets the number
+    of threads of every OpenMP library of the process, PyTorch included, against the variable.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    most = os.cpu_count() or 1 if affinity is None else len(affinity(0))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(most, int(asked)) if asked.isdecimal() and int(asked) else most
+
+
+def over(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:
+    """Run ``kernel(start, stop, *arguments)`` over all of ``range(n)``.
+
+    The kernel must write only to places that belong to its own range.
+    """
+    if n < 2 or n_threads() == 1:
+        kernel(0, n, *arguments)
+        return
+    edges = np.linspace(0, n, min(n, _PIECES_PER_THREAD * n_threads()) + 1).astype(np.int64)
+    together(kernel, [(start, stop, *arguments) for start, stop in pairwise(edges)])
+
+
+def together(kernel: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> None:
+    """Make all calls of a kernel, as many at once as there are threads."""
+    with ThreadPoolExecutor(n_threads()) as pool:
+        for run in [pool.submit(kernel, *call) for call in calls]:
+            run.result()
