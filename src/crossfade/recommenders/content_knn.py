@@ -9,8 +9,9 @@ from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import LabelWords, TagCounts, catalogue_words, tag_counts
 from crossfade.recommenders.history import HistoryConfig, weighted_history
-from crossfade.recommenders.kernels import csr_parts, in_threads
+from crossfade.recommenders.kernels import csr_parts
 from crossfade.recommenders.labels import stated_labels
+from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
 
@@ -121,7 +122,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         n_known = len(tags.user_indptr) - 1
         owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
         out = np.full((history.shape[0], len(item_rows)), np.nan, dtype=np.float32)
-        in_threads(
+        over(
             _score_profiles,
             len(out),
             *csr_parts(history),

@@ -11,12 +11,12 @@ from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import (
     counted,
     csr_parts,
-    in_threads,
     largest_places,
     transposed,
     weighted_sparse_sums,
 )
 from crossfade.recommenders.labels import ItemLabels, mass_shares, no_labels_notice
+from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
 
@@ -100,7 +100,7 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
         trust = n_items / np.maximum(n_items + self.config.shrink, 1e-9)
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
         unit = Csr(self._unit(profiles))
-        in_threads(
+        over(
             _vote,
             len(queries),
             *csr_parts(unit),

@@ -7,7 +7,8 @@ from threadpoolctl import threadpool_limits
 
 from crossfade.config import Field
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, in_threads
+from crossfade.recommenders.kernels import csr_parts
+from crossfade.threads import n_threads, over
 from crossfade.types import Csr, Floats, Ints, Rows
 
 
@@ -46,7 +47,7 @@ class IALS(FactorRecommender[IALSConfig]):
                 regularization=self.config.regularisation,
                 alpha=1.0,
                 iterations=self.config.iterations,
-                num_threads=numba.get_num_threads(),
+                num_threads=n_threads(),
                 random_state=rng,
             )
             als.fit(confidence, show_progress=False)
@@ -64,7 +65,7 @@ class IALS(FactorRecommender[IALSConfig]):
         width = self._item.shape[1]
         ridge = self.config.regularisation * np.eye(width)
         vectors = np.zeros((evidence.shape[0], width), dtype=np.float32)
-        in_threads(
+        over(
             _solve,
             len(vectors),
             *csr_parts(evidence),

@@ -13,10 +13,10 @@ from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import (
     counted,
     csr_parts,
-    in_threads,
     transposed,
     weighted_sparse_sums,
 )
+from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
 
@@ -126,7 +126,7 @@ def nearest_items(by_user: Csr, n_neighbours: int, shrink: float) -> Csr:
     ).astype(np.float32)
     rows = np.full((n_items, width), -1, dtype=np.int32)
     values = np.zeros((n_items, width), dtype=np.float32)
-    in_threads(
+    over(
         _nearest,
         n_items,
         *csr_parts(transposed(by_user)),

@@ -5,35 +5,16 @@ numbers that its requests give one by one. Kernels let go of the interpreter loc
 plain threads then use all cores without Numba's slow parallel compilation.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numba
 import numpy as np
 
+from crossfade.threads import over
 from crossfade.types import Csr, Floats, Ints, Rows
 
 Counting = Literal["once", "log", "sum"]
 """What repeats count: nothing more, log2(1 + summed strength), or the summed strength."""
-
-
-def in_threads(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:
-    """Run ``kernel(start, stop, *arguments)`` over all of ``range(n)`` on all cores.
-
-    The kernel must write only to places that belong to its own range.
-    """
-    n_threads = numba.get_num_threads()
-    if n < 2 or n_threads == 1:
-        kernel(0, n, *arguments)
-        return
-    # Several pieces per core, because some requests cost far more than others.
-    edges = np.linspace(0, n, min(n, 8 * n_threads) + 1).astype(np.int64)
-    with ThreadPoolExecutor(n_threads) as pool:
-        runs = [pool.submit(kernel, start, stop, *arguments) for start, stop in pairwise(edges)]
-        for run in runs:
-            run.result()
 
 
 def csr_parts(matrix: Csr) -> tuple[Ints, Rows, Floats]:
@@ -61,14 +42,14 @@ def transposed(matrix: Csr) -> Csr:
 def weighted_sums(weights: Csr, rows: Floats) -> Floats:
     """``weights @ rows`` for sparse weights ``(n, m)`` and dense rows ``(m, n_columns)``."""
     out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
-    in_threads(_add_dense, len(out), *csr_parts(weights), np.ascontiguousarray(rows), out)
+    over(_add_dense, len(out), *csr_parts(weights), np.ascontiguousarray(rows), out)
     return out
 
 
 def weighted_sparse_sums(weights: Csr, rows: Csr) -> Floats:
     """``weights @ rows`` for two sparse matrices, as a dense one."""
     out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
-    in_threads(_add_sparse, len(out), *csr_parts(weights), *csr_parts(rows), out)
+    over(_add_sparse, len(out), *csr_parts(weights), *csr_parts(rows), out)
     return out
 
 
@@ -78,7 +59,7 @@ def factor_products(left: Floats, right: Floats) -> Floats:
     indptr = np.arange(n + 1, dtype=np.int64) * width
     indices = np.tile(np.arange(width, dtype=np.int32), n)
     out = np.zeros((n, len(right)), dtype=np.float32)
-    in_threads(_add_dense, n, indptr, indices, left.ravel(), np.ascontiguousarray(right.T), out)
+    over(_add_dense, n, indptr, indices, left.ravel(), np.ascontiguousarray(right.T), out)
     return out
 
 

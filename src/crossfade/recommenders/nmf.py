@@ -6,7 +6,8 @@ import numpy as np
 from crossfade.config import Field
 from crossfade.progress import track
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, in_threads, transposed
+from crossfade.recommenders.kernels import csr_parts, transposed
+from crossfade.threads import over
 from crossfade.types import Csr, Doubles, Floats, Ints, Rows
 
 
@@ -75,7 +76,7 @@ class NMF(FactorRecommender[NMFConfig]):
         """Improve ``solved`` in place; gives each row's loss on its observed pairs."""
         loss = np.zeros(len(solved))
         gram = fixed.T @ fixed
-        in_threads(
+        over(
             _descend,
             len(solved),
             *observed,

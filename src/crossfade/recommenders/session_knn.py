@@ -8,7 +8,8 @@ from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.kernels import csr_parts, in_threads, largest_places, transposed
+from crossfade.recommenders.kernels import csr_parts, largest_places, transposed
+from crossfade.threads import over
 from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
 
 LEAST_WEIGHT = 2.0**-10
@@ -99,7 +100,7 @@ class SessionKNN(Recommender[SessionKNNConfig]):
             shape=recent.shape,
         )
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
-        in_threads(
+        over(
             _vote,
             len(queries),
             *csr_parts(weights),

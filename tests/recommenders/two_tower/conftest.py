@@ -12,6 +12,7 @@ from crossfade.recommenders.two_tower.config import TwoTowerConfig
 
 QUICK = {
     "output_dim": 8,
+    "n_networks": 1,
     "examples": {"min_steps": 60},
     "item": {"hidden": (16,), "dropout": (0.1,)},
 }

@@ -22,11 +22,11 @@ from crossfade.types import Floats
 
 
 def towers_of(model: TwoTower, text_dim: int = 384) -> Towers:
-    """The network of a model, as PyTorch would run it."""
+    """The first network of a model, as PyTorch would run it."""
     weights = {
-        name.removeprefix("net."): torch.from_numpy(np.array(value))
+        name.removeprefix("net0."): torch.from_numpy(np.array(value))
         for name, value in model.state().items()
-        if name.startswith("net.")
+        if name.startswith("net0.") and name not in {"net0.pooled", "net0.temperature"}
     }
     schema = model._reader.schema
     sizes = Sizes(
@@ -71,6 +71,6 @@ def assert_one_version(model: TwoTower, dataset: Dataset) -> None:
         users = network.user(user_batch(model._reader.read(queries), rows), pooled)
     served = ~np.isnan(state["item"][:, 0])
     np.testing.assert_allclose(state["item"][served], unit(found.numpy())[served], atol=1e-5)
-    np.testing.assert_allclose(state["pooled"], pooled.numpy(), atol=1e-5)
+    np.testing.assert_allclose(state["net0.pooled"], pooled.numpy(), atol=1e-5)
     np.testing.assert_allclose(state["user"], unit(users.numpy()), atol=1e-5)
-    assert state["temperature"][0] == pytest.approx(float(network.temperature.detach()))
+    assert state["net0.temperature"][0] == pytest.approx(float(network.temperature.detach()))

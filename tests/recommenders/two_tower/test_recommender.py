@@ -18,6 +18,7 @@ from crossfade.recommenders.base import EVIDENCE
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.examples import user_batch
 from crossfade.recommenders.two_tower.recommender import TwoTower
+from crossfade.recommenders.two_tower.serving import unit
 
 N_ITEMS = 23
 JAZZ, METAL, NEW_JAZZ, NEW_METAL, BLANK = slice(0, 10), slice(10, 20), 20, 21, 22
@@ -41,13 +42,13 @@ def stating(genre: str) -> Queries:
 
 
 def test_numpy_answers_as_the_trained_network_would(fitted: TwoTower, two_camps: Dataset) -> None:
-    network, pooled = towers_of(fitted), torch.from_numpy(fitted.state()["pooled"])
+    network, pooled = towers_of(fitted), torch.from_numpy(fitted.state()["net0.pooled"])
     everything = np.arange(N_ITEMS, dtype=np.int32)
     for queries in (two_camps.queries(range(40)), liking(), liking(0, 13), stating("metal")):
         with torch.no_grad():
             inputs = user_batch(fitted._reader.read(queries), everything)
             expected = network.user(inputs, pooled).numpy()
-        np.testing.assert_allclose(fitted._vectors(queries), expected, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(fitted._vectors(queries)[0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_everything_that_is_served_comes_from_one_training(
@@ -62,6 +63,27 @@ def test_a_score_is_the_cosine_over_the_temperature(fitted: TwoTower, two_camps:
     cosines = vectors.user[3] @ vectors.item[:22].T
     scores = fitted.score_batch(two_camps.queries([3]))[0, :22]
     np.testing.assert_allclose(scores, cosines / fitted.health["temperature"], rtol=1e-4)
+
+
+def test_several_networks_answer_with_the_mean_of_their_scores(
+    two_camps: Dataset, quick: TwoTowerConfig
+) -> None:
+    config = quick.changed(n_networks=2, examples={"min_steps": 5})
+    model, queries = TwoTower(config).fit(two_camps, seed=3), two_camps.queries([3, 4])
+    alone = []
+    for place, network in enumerate(model._networks):
+        user = unit(model._vectors(queries)[place])
+        item = unit(model.state()["item"].astype(np.float32)[:22, 8 * place : 8 * place + 8])
+        alone.append(user @ item.T / network.temperature)
+    assert model._networks[0].temperature != model._networks[1].temperature
+    assert np.abs(alone[0] - alone[1]).max() > 0.1  # trained from seeds of their own
+    np.testing.assert_allclose(
+        model.score_batch(queries)[:, :22], np.mean(alone, axis=0), atol=1e-5
+    )
+    vectors = model.embeddings()
+    assert vectors is not None
+    np.testing.assert_allclose(np.linalg.norm(vectors.user, axis=1), 1, rtol=1e-5)
+    assert len(model.health["training"]) == 2
 
 
 def test_embeddings_are_unit_vectors_and_nan_for_what_is_unknown(fitted: TwoTower) -> None:
@@ -175,7 +197,7 @@ def test_health_is_measured_and_does_not_depend_on_the_clock(
     assert health["item_norm"]["n"] == 22
     assert health["neighbour_overlap"] is None
     assert 0.01 <= health["temperature"] <= 1
-    assert health["training"]["loss"][-1] < health["training"]["loss"][0]
+    assert health["training"][0]["loss"][-1] < health["training"][0]["loss"][0]
     text = json.dumps(health)
     assert "seconds" not in text
     assert "per_s" not in text
@@ -229,8 +251,8 @@ def test_the_documented_form_learns(
     data = change(two_camps)
     model = TwoTower(config).fit(data)
     weights = model.state()
-    assert weights["net.item.layers.0.weight"].shape == (256, 492)
-    assert weights["net.user.layers.0.weight"].shape == (128, 92)
+    assert weights["net0.item.layers.0.weight"].shape == (256, 492)
+    assert weights["net0.user.layers.0.weight"].shape == (128, 92)
     assert separates(model, data) > 0.1
 
 
@@ -239,7 +261,7 @@ def test_users_held_out_stop_training_early(two_camps: Dataset, quick: TwoTowerC
         examples={"min_steps": 200, "validation_users": 8},
         train={**quick.train.model_dump(), "patience": 2},
     )
-    course = TwoTower(config).fit(two_camps).health["training"]
+    course = TwoTower(config).fit(two_camps).health["training"][0]
     assert len(course["validation"]) == len(course["loss"]) < 200
     assert course["stopped_early"]
 

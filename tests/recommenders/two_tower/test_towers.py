@@ -80,8 +80,8 @@ def test_a_batch_of_one_and_a_batch_of_seven_agree(form: str, n: int) -> None:
     histories = [[0, 1], [], [5], [2, 2, 3], [4], [0], [1, 2, 3, 4, 5]]
     together = network.user(_users(histories), pooled)
     alone = network.user(_users(histories[:n]), pooled)
-    assert alone.shape == (n, 64)
-    assert found.shape == (6, 64)
+    assert alone.shape == (n, 128)
+    assert found.shape == (6, 128)
     torch.testing.assert_close(alone, together[:n])
 
 
@@ -142,7 +142,7 @@ def test_training_starts_at_similarity_of_text() -> None:
     network.start_at_text(text)
     assert network.item.skip is not None
     seen = (torch.from_numpy(text) @ network.item.skip.weight.T).detach().numpy()
-    # Six texts span six directions, which 64 hold in full.
+    # Six texts span six directions, which 128 hold in full.
     np.testing.assert_allclose(seen @ seen.T, text @ text.T, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_an_empty_history_is_the_vector_of_nobody_and_not_a_division_by_zero() -
         network.user.nobody.fill_(0.25)
     _, pooled = network.item(_items())
     pool = network.user._pool(_bag([[], [3]]), pooled)
-    assert pool[0].tolist() == [0.25] * 64
+    assert pool[0].tolist() == [0.25] * 128
     torch.testing.assert_close(pool[1], pooled[3])
 
 

@@ -136,7 +136,7 @@ def test_an_update_goes_on_from_where_the_version_before_was(versions: Versions)
     before, after = previous_vectors(floats_of(old)["item"], change), floats_of(new)["item"]
     cosines = np.nansum(before * after, axis=1)[(change.item_rows >= 0) & ~np.isnan(after[:, 0])]
     assert np.median(cosines) > 0.8
-    loss, first = new.health["training"]["loss"][0], old.health["training"]["loss"][0]
+    loss, first = new.health["training"][0]["loss"][0], old.health["training"][0]["loss"][0]
     assert loss < 0.8 * first
 
 
@@ -167,11 +167,11 @@ def test_the_newcomers_own_row_is_trained(
     versions: Versions,
 ) -> None:
     _, new, data, _ = versions
-    table = new.state()["net.user.users.weight"]
+    table = new.state()["net0.user.users.weight"]
     assert len(table) == data.n_users + 1
     assert np.abs(table[1 + data.user_ids.row("a_newcomer")]).max() > 0
     assert not table[0].any()
-    own = new.state()["net.item.own.weight"]
+    own = new.state()["net0.item.own.weight"]
     assert np.abs(own[data.item_ids.row("a21")]).max() > 0
 
 
@@ -180,7 +180,7 @@ def test_health_tells_how_far_neighbourhoods_stayed(
 ) -> None:
     _, new, _, _ = versions
     assert 0.2 < new.health["neighbour_overlap"] <= 1
-    assert len(new.health["training"]["loss"]) == 20
+    assert len(new.health["training"][0]["loss"]) == 20
 
 
 def test_equal_seeds_give_equal_updates(

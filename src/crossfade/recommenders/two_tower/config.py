@@ -168,7 +168,7 @@ class ExampleConfig(Settings):
     )
 
 
-_FORMS: dict[str, dict[str, dict[str, Any]]] = {
+_FORMS: dict[str, dict[str, Any]] = {
     "default": {
         "train": {
             "epochs": 10,
@@ -180,6 +180,8 @@ _FORMS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "documented": {
+        "output_dim": 64,
+        "n_networks": 1,
         "item": {
             "rating_dim": 16,
             "numeric": False,
@@ -226,7 +228,13 @@ class TwoTowerConfig(Settings):
         "default",
         description="default: what won the ablation; documented: the architecture of the source document.",
     )
-    output_dim: int = Field(64, ge=1, description="Length of the vectors that meet.")
+    output_dim: int = Field(128, ge=1, description="Length of the vectors of a network that meet.")
+    n_networks: int = Field(
+        3,
+        ge=1,
+        description="Networks trained from seeds of their own, whose scores are averaged; each costs a fit, and "
+        "as much memory.",
+    )
     encoder: Literal["tfidf", "minilm"] = Field(
         "tfidf", description="Text encoder; minilm needs the extra `text`."
     )
@@ -255,6 +263,9 @@ class TwoTowerConfig(Settings):
             return values
         filled = dict(values)
         for name, preset in _FORMS[values.get("form", "default")].items():
+            if not isinstance(preset, dict):
+                filled.setdefault(name, preset)
+                continue
             given = filled.get(name, {})
             if isinstance(given, Settings):  # what was said of a group, without its defaults
                 given = given.model_dump(exclude_unset=True)

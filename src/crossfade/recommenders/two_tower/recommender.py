@@ -19,11 +19,17 @@ from crossfade.recommenders.kernels import cosines, factor_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.inputs import ItemInputs
 from crossfade.recommenders.two_tower.reader import Reader
-from crossfade.recommenders.two_tower.serving import unit, user_vectors
+from crossfade.recommenders.two_tower.serving import (
+    Network,
+    joined_items,
+    joined_temperature,
+    joined_users,
+)
 from crossfade.recommenders.two_tower.weekly import carried_over, previous_vectors, update_users
+from crossfade.training.history import History
 from crossfade.types import Arrays, Bools, Csr, Floats, Rows
 
-KEPT = ("output_dim", "encoder", "item", "user")
+KEPT = ("output_dim", "n_networks", "encoder", "item", "user")
 """Settings that weights belong to, which no update can change."""
 
 
@@ -38,11 +44,13 @@ class TwoTower(Recommender[TwoTowerConfig]):
     training. A request that brings nothing gets the vector of an unknown person.
 
     The score, divided by the temperature, is a logit of a softmax over the catalogue.
-    Items of which nothing is known get no score.
+    Items of which nothing is known get no score. It is the mean over a few networks, trained
+    from seeds of their own.
 
     Source:
         Yi et al. (2019), "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-        Recommendations"; ID-dropout as in Volkovs, Yu and Poutanen (2017), "DropoutNet".
+        Recommendations"; ID-dropout as in Volkovs, Yu and Poutanen (2017), "DropoutNet"; the mean of
+        networks as in Lakshminarayanan, Pritzel and Blundell (2017), "Deep Ensembles".
     """
 
     name = "two_tower"
@@ -54,10 +62,8 @@ class TwoTower(Recommender[TwoTowerConfig]):
 
     _reader: Reader
     _item: Floats
-    _pooled: Floats
     _user: Floats
-    _weights: Arrays
-    _temperature: float
+    _networks: tuple[Network, ...]
     _encoder: tuple[dict[str, Any], Arrays]
     _health: dict[str, Any]
 
@@ -120,41 +126,44 @@ class TwoTower(Recommender[TwoTowerConfig]):
         acclaim = ItemAcclaim.read(dataset) if self.config.item.rating_dim else None
         log = PositiveLog.read(dataset)
         material = Material(log, items, known, self._reader.read, acclaim)
-        config, start, users, before = self.config, None, None, None
+        config, users, before = self.config, None, None
+        starts: list[Arrays | None] = [None] * config.n_networks
         if previous is not None and change is not None:
             config = _weekly(self.config)
-            start = carried_over(previous._weights, change)
+            starts = [carried_over(network.weights, change) for network in previous._networks]
             users = update_users(dataset, log.users, change, config.weekly.replay, rng)
             before = previous_vectors(previous._item, change)
-        trained = train_two_tower(dataset, material, config, rng, start=start, users=users)
-        self._weights, self._pooled = trained.weights, trained.pooled
-        self._temperature = trained.temperature
+        trained = [
+            train_two_tower(dataset, material, config, rng, start=start, users=users)
+            for start in starts
+        ]
+        self._networks = tuple(Network(t.weights, t.pooled, t.temperature) for t in trained)
         self._encoder = (encoder.settings, encoder.state())
-        self._item = unit(trained.found)
         # Of an item without content and without a vector of its own there is nothing to say, and
         # where nobody ever wanted anything of no item.
-        speaks = items.has_content | (known & self.config.item.id_residual)
-        self._item[~(speaks & (log.pairs.nnz > 0))] = np.nan
+        speaks = (items.has_content | (known & self.config.item.id_residual)) & (log.pairs.nnz > 0)
+        found = [np.where(speaks[:, None], t.found, np.float32(np.nan)) for t in trained]
+        self._item = joined_items(found)
         vectors = self._vectors(dataset.queries(np.arange(dataset.n_users, dtype=np.int32)))
-        self._user = unit(vectors)
-        found = np.where(np.isnan(self._item), np.float32(np.nan), trained.found)
-        course = {} if trained.history is None else trained.history.to_json()
-        self._health = _health(vectors, found, log.pairs, rng, before, trained.temperature, course)
+        self._user = joined_users(vectors, self._networks)
+        courses = [_course(t.history) for t in trained if t.history is not None]
+        self._health = {
+            **_health(np.hstack(vectors), np.hstack(found), log.pairs, rng, before),
+            "temperature": joined_temperature(self._networks),
+            "training": courses,
+        }
 
     def _score(self, queries: Queries) -> Floats:
-        user = unit(self._vectors(queries))
-        scores = factor_products(user, np.nan_to_num(self._item)) / np.float32(self._temperature)
+        user = joined_users(self._vectors(queries), self._networks)
+        temperature = np.float32(joined_temperature(self._networks))
+        scores = factor_products(user, np.nan_to_num(self._item)) / temperature
         scores[:, np.isnan(self._item[:, 0])] = np.nan
         return scores
 
-    def _vectors(self, queries: Queries) -> Floats:
-        prefix = "user."
-        weights = {
-            name.removeprefix(prefix): w
-            for name, w in self._weights.items()
-            if name.startswith(prefix)
-        }
-        return user_vectors(self._reader.read(queries), weights, self._pooled, self.config.user)
+    def _vectors(self, queries: Queries) -> list[Floats]:
+        """What each network says of some requests, before normalisation."""
+        inputs = self._reader.read(queries)
+        return [network.users(inputs, self.config.user) for network in self._networks]
 
     def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
         history = np.unique(query.item_row[query.strength > 0])
@@ -184,12 +193,16 @@ class TwoTower(Recommender[TwoTowerConfig]):
 
     def _state(self) -> Arrays:
         settings, encoder = self._encoder
-        parts = {"reader": self._reader.to_arrays(), "net": self._weights, "encoder": encoder}
+        parts = {"reader": self._reader.to_arrays(), "encoder": encoder}
+        for place, network in enumerate(self._networks):
+            parts[f"net{place}"] = {
+                "pooled": network.pooled,
+                "temperature": np.array([network.temperature]),
+                **network.weights,
+            }
         return {
             "item": self._item,
-            "pooled": self._pooled,
             "user": self._user,
-            "temperature": np.array([self._temperature]),
             **pack_strings("json", [json.dumps(self._health), json.dumps(settings)]),
             **{f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()},
         }
@@ -199,14 +212,16 @@ class TwoTower(Recommender[TwoTowerConfig]):
             start = f"{name}."
             return {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
 
-        self._item, self._pooled, self._user = (
-            state[name].astype(np.float32) for name in ("item", "pooled", "user")
-        )
-        self._temperature = float(state["temperature"].astype(np.float64)[0])
+        def network(place: int) -> Network:
+            weights = part(f"net{place}")
+            pooled = weights.pop("pooled").astype(np.float32)
+            return Network(weights, pooled, float(weights.pop("temperature")[0]))
+
+        self._item, self._user = (state[name].astype(np.float32) for name in ("item", "user"))
         health, settings = unpack_strings("json", state)
         self._health = json.loads(health)
         self._encoder = (json.loads(settings), part("encoder"))
-        self._weights = part("net")
+        self._networks = tuple(network(place) for place in range(self.config.n_networks))
         self._reader = Reader.from_arrays(part("reader"), self.config.item, self.config.user)
 
 
@@ -217,25 +232,21 @@ def _weekly(config: TwoTowerConfig) -> TwoTowerConfig:
     return config.changed(train=train, examples=examples)
 
 
-def _health(  # noqa: PLR0917
-    user: Floats,
-    item: Floats,
-    pairs: Csr,
-    rng: np.random.Generator,
-    before: Floats | None,
-    temperature: float,
-    course: dict[str, Any],
+def _course(history: History) -> dict[str, Any]:
+    """How training went, without how long it took: equal seeds give equal models."""
+    return {k: v for k, v in history.to_json().items() if k not in {"seconds", "examples_per_s"}}
+
+
+def _health(
+    user: Floats, item: Floats, pairs: Csr, rng: np.random.Generator, before: Floats | None
 ) -> dict[str, Any]:
     """What is written down at each fit, without anything that depends on the clock."""
     from crossfade.recommenders.two_tower.monitor import embedding_health
 
     places = coo_array(pairs).coords
     wanted = (places[0].astype(np.int32), places[1].astype(np.int32))
-    # How long it took is no property of the model: equal seeds give equal models.
-    course = {k: v for k, v in course.items() if k not in {"seconds", "examples_per_s"}}
     health = embedding_health(user, item, wanted, rng, before).to_json()
-    values = {**health, "temperature": temperature, "training": course or None}
-    plain: dict[str, Any] = json.loads(json.dumps(values))  # as it is read back from a bundle
+    plain: dict[str, Any] = json.loads(json.dumps(health))  # as it is read back from a bundle
     return plain
 
 

@@ -1,11 +1,59 @@
 """The user tower in NumPy, so that answering needs no PyTorch and no batch changes an answer."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from crossfade.recommenders.kernels import factor_products, weighted_sums
 from crossfade.recommenders.two_tower.config import UserTowerConfig
 from crossfade.recommenders.two_tower.inputs import UserInputs
 from crossfade.types import Arrays, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What answering needs of one trained network.
+
+    Attributes:
+        weights: Of both towers, by the names in `towers.TwoTower`.
+        pooled: Vectors of all items for pooling, ``(n_items, output_dim)``.
+        temperature: Cosines are divided by it.
+    """
+
+    weights: Arrays
+    pooled: Floats
+    temperature: float
+
+    def users(self, inputs: UserInputs, config: UserTowerConfig) -> Floats:
+        """Vectors of requests before normalisation, ``(n, output_dim)``."""
+        prefix = "user."
+        tower = {
+            name.removeprefix(prefix): w
+            for name, w in self.weights.items()
+            if name.startswith(prefix)
+        }
+        return user_vectors(inputs, tower, self.pooled, config)
+
+
+def joined_users(vectors: Sequence[Floats], networks: Sequence[Network]) -> Floats:
+    """Unit vectors of requests for several networks at once, ``(n, n_networks * output_dim)``.
+
+    Their product with `joined_items`, over `joined_temperature`, is the mean over the networks
+    of cosine over temperature.
+    """
+    parts = [unit(v) / np.float32(n.temperature) for v, n in zip(vectors, networks, strict=True)]
+    return unit(np.hstack(parts))
+
+
+def joined_items(vectors: Sequence[Floats]) -> Floats:
+    """Unit vectors of items for several networks at once."""
+    return unit(np.hstack([unit(v) for v in vectors]))
+
+
+def joined_temperature(networks: Sequence[Network]) -> float:
+    """What the cosines of joined vectors are divided by; a single network's own."""
+    return float(np.mean([n.temperature**-2 for n in networks]) ** -0.5)
 
 
 def user_vectors(
