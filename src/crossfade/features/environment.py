@@ -1,0 +1,233 @@
+"""Weather, mood, device: what events say about the situation they happened in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from crossfade.arrays import pack_strings, unpack_strings
+from crossfade.config import Field, Settings
+from crossfade.data import Dataset, Queries
+from crossfade.errors import DataError
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Floats, Ints
+
+PREFIX = "context_"
+"""Event columns of this start describe the situation."""
+
+
+class EnvironmentConfig(Settings):
+    """How event columns that start with ``context_`` are read."""
+
+    categories: tuple[str, ...] = Field(
+        (),
+        description="Number columns whose numbers are codes of categories, such as context_weather.",
+    )
+    max_values: int = Field(
+        32,
+        ge=1,
+        description="Values of a category that get a column of their own, the most common first.",
+    )
+    max_age_days: float | None = Field(
+        None, gt=0, description="What was known longer ago counts as unknown; unset: no limit."
+    )
+
+
+@dataclass(frozen=True)
+class EnvironmentColumn:
+    """One event column.
+
+    Attributes:
+        name: Its name.
+        values: Categories with a column of their own; None for numbers.
+    """
+
+    name: str
+    values: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class EnvironmentSchema:
+    """Which event columns are read and which categories they have, fitted on a training log.
+
+    Attributes:
+        config: How to read.
+        columns: In the order of their names; those with no value in training are left out.
+    """
+
+    config: EnvironmentConfig
+    columns: tuple[EnvironmentColumn, ...]
+
+    @classmethod
+    def fit(cls, log: Dataset, config: EnvironmentConfig | None = None) -> "EnvironmentSchema":
+        """Learn columns and categories.
+
+        Args:
+            log: Events of training; no later one is to be in it.
+            config: How to read.
+
+        Raises:
+            DataError: If a column holds neither numbers nor texts, or a category column of
+                the settings is not there.
+        """
+        config = config if config is not None else EnvironmentConfig()
+        events = log.events
+        absent = [name for name in config.categories if name not in events.columns]
+        if absent:
+            raise DataError(
+                f"{log.name}: the events have no column {', '.join(absent)}; leave it out of categories"
+            )
+        columns = []
+        for name in sorted(name for name in events.columns if name.startswith(PREFIX)):
+            if _is_number(events[name], config):
+                if _numbers(events[name]).null_count() < events.height:
+                    columns.append(EnvironmentColumn(name, None))
+                continue
+            counts = _texts(events[name]).drop_nulls().value_counts(name="n")
+            common = counts.sort(["n", name], descending=[True, False])[name]
+            if len(common):
+                columns.append(EnvironmentColumn(name, tuple(common.head(config.max_values))))
+        return cls(config, tuple(columns))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of `features`: the name of a number, name and value of a category."""
+        return tuple(
+            name
+            for column in self.columns
+            for name in (
+                [column.name]
+                if column.values is None
+                else [f"{column.name}={value}" for value in column.values]
+            )
+        )
+
+    def features(self, log: Dataset, queries: Queries) -> Floats:
+        """The latest situation each person is known to have been in.
+
+        Args:
+            log: Events to look at. Columns that were not there at fit are passed over; those
+                that are missing now are unknown.
+            queries: Requests by users of this log. Only events strictly before each are looked
+                at; all of them where a request has no time.
+
+        Returns:
+            Shape ``(B, len(names))``. A number stands as it is. A category has 1 in the column of
+            its value and 0 in the others, 0 in all of them where training had not met the value.
+            NaN where missing: strangers, people with no such value yet or none lately.
+
+        Raises:
+            DataError: If requests have times and the log has none, or a column holds another
+                kind of value than at fit.
+        """
+        if queries.as_of_us is not None and not log.has_times:
+            raise DataError(
+                f"{log.name}: events have no times, so as_of means nothing; leave it out"
+            )
+        blocks = [np.zeros((len(queries), 0), dtype=np.float32)]
+        for column in self.columns:
+            width = 1 if column.values is None else len(column.values)
+            block = np.full((len(queries), width), np.nan, dtype=np.float32)
+            given = self._read(log, column)
+            if given is not None:
+                event = _latest_known(log, queries, given, self.config.max_age_days)
+                found = event >= 0
+                latest = given.gather(event[found])
+                block[found] = _block(latest, column.values)
+            blocks.append(block)
+        return np.hstack(blocks)
+
+    def _read(self, log: Dataset, column: EnvironmentColumn) -> pl.Series | None:
+        """Values of one column, null where missing; None where it holds none at all."""
+        events = log.events
+        if column.name not in events.columns or not events[column.name].count():
+            return None
+        series = events[column.name]
+        if _is_number(series, self.config) != (column.values is None):
+            was = "numbers" if column.values is None else "categories"
+            raise DataError(
+                f"{log.name}: {column.name} held {was} when it was fitted and is {series.dtype} now; "
+                "convert it, or fit again"
+            )
+        return _numbers(series) if column.values is None else _texts(series)
+
+    def to_arrays(self) -> Arrays:
+        """Everything but the settings, as plain arrays."""
+        n_values = [-1 if c.values is None else len(c.values) for c in self.columns]
+        return {
+            **pack_strings("names", [column.name for column in self.columns]),
+            **pack_strings("values", [value for c in self.columns for value in c.values or ()]),
+            "n_values": np.array(n_values, dtype=np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, config: EnvironmentConfig) -> "EnvironmentSchema":
+        """The inverse of `to_arrays`."""
+        values, columns = iter(unpack_strings("values", arrays)), []
+        names = unpack_strings("names", arrays)
+        for name, n in zip(names, arrays["n_values"].tolist(), strict=True):
+            own = None if n < 0 else tuple(next(values) for _ in range(n))
+            columns.append(EnvironmentColumn(name, own))
+        return cls(config, tuple(columns))
+
+
+def _is_number(series: pl.Series, config: EnvironmentConfig) -> bool:
+    """Whether a column is read as a number; if not, it is a category."""
+    kind = series.dtype
+    if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
+        return series.name not in config.categories
+    if not isinstance(kind, pl.String | pl.Categorical | pl.Enum):
+        raise DataError(
+            f"events: column {series.name} is {kind}; turn it into numbers or texts, or leave it out"
+        )
+    return False
+
+
+def _numbers(series: pl.Series) -> pl.Series:
+    """As numbers; null where there is none, or none that is finite."""
+    numbers = series.cast(pl.Float64)
+    finite = numbers.is_finite().fill_null(value=False)
+    return pl.select(pl.when(finite).then(numbers)).to_series().alias(series.name)
+
+
+def _texts(series: pl.Series) -> pl.Series:
+    """As texts; null where there is none. A code is the same text whatever type of number it is."""
+    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        return _numbers(series).cast(pl.String).str.strip_suffix(".0")
+    texts = series.cast(pl.String).str.strip_chars()
+    return pl.select(pl.when(texts != "").then(texts)).to_series().alias(series.name)
+
+
+def _block(latest: pl.Series, values: tuple[str, ...] | None) -> Floats:
+    """Numbers as one column, categories as one column per value."""
+    if values is None:
+        return latest.to_numpy().astype(np.float32)[:, None]
+    one_hot = [(latest == value).to_numpy() for value in values]
+    return np.column_stack(one_hot).astype(np.float32)
+
+
+def _latest_known(
+    log: Dataset, queries: Queries, values: pl.Series, max_age_days: float | None
+) -> Ints:
+    """Place of the newest event of each request's person before it that has a value; -1 for none."""
+    places = np.flatnonzero(values.is_not_null().to_numpy())
+    people = log.events["user_row"].to_numpy()[places].astype(np.int64)
+    order = np.argsort(people, kind="stable")  # within a person, time goes on
+    places, people = places[order], people[order]
+    user = queries.user_row.astype(np.int64)
+    if queries.as_of_us is None or log.time_us is None:
+        end = np.searchsorted(people, user, side="right")
+    else:
+        times = log.time_us[places]
+        moments = np.unique(times)
+        width = len(moments) + 1
+        key = people * width + np.searchsorted(moments, times)
+        # Left: an event at the moment of the request is not before it.
+        end = np.searchsorted(key, user * width + np.searchsorted(moments, queries.as_of_us))
+    found = end > 0  # strangers, whose row is -1, come before everybody
+    found[found] = people[end[found] - 1] == user[found]
+    event = np.full(len(queries), -1, dtype=np.int64)
+    event[found] = places[end[found] - 1]
+    if max_age_days is not None and queries.as_of_us is not None and log.time_us is not None:
+        age_days = (queries.as_of_us[found] - log.time_us[event[found]]) / MICROSECONDS_PER_DAY
+        event[np.flatnonzero(found)[age_days > max_age_days]] = -1
+    return event
