@@ -1,6 +1,7 @@
 """Where the arithmetic happens."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -63,3 +64,18 @@ def _moved(value: Any, device: torch.device) -> Any:
         parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
         return replace(value, **{name: _moved(part, device) for name, part in parts.items()})
     return value
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on a single core while it lasts.
+
+    Small networks gain little from a second core, and where other work shares the cores they lose
+    ten times over: each of thousands of small steps then waits for a thread that is not running.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
