@@ -1,52 +1,147 @@
-"""What fusion sees and gives: `Signals`, `Fused`, `Fusion`."""
+"""What fusion sees and gives: `Signals`, `LabelledSignals`, `Fused`, `Fusion`."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from crossfade.types import Arrays, Bools, Floats
+from crossfade.arrays import pack_strings, unpack_strings
+from crossfade.config import Settings, validate
+from crossfade.errors import DataError
+from crossfade.rng import generator
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Names of what `Signals` hold, in order.
+
+    Attributes:
+        bases: Of the last axis of ``score``.
+        user: Of ``user``.
+        item: Of ``item``.
+    """
+
+    bases: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Signals:
-    """Base scores of a batch of requests, each with a candidate list.
+    """Base scores of a batch of requests, each with a candidate list, and their context.
 
     B requests, L candidates, S base recommenders; S is never fixed.
 
     Attributes:
         score: Shape ``(B, L, S)``; NaN where a base cannot score.
         mask: Shape ``(B, L)``; False marks padding of shorter lists.
+        reciprocal_rank: The same scores by their place in each base's own list, 1 for the best,
+            shape ``(B, L, S)``; see `scaling.reciprocal_rank`. None where only scores are known.
+        user: What is known of each request, ``(B, Cu)``; NaN where missing. None without context.
+        item: What is known of each candidate for its request, ``(B, L, Ci)``; likewise.
+        user_row: Who asks, ``(B,)``, -1 for strangers; None where nobody is named.
+        columns: Names of all of these.
     """
 
     score: Floats
     mask: Bools
+    reciprocal_rank: Floats | None = None
+    user: Floats | None = None
+    item: Floats | None = None
+    user_row: Rows | None = None
+    columns: Columns = Columns()
 
     def __post_init__(self) -> None:
-        if self.score.ndim != 3 or self.mask.shape != self.score.shape[:2]:
+        shape = self.score.shape
+        if self.score.ndim != 3 or self.mask.shape != shape[:2]:
             raise ValueError(
-                f"score {self.score.shape} and mask {self.mask.shape} must be (B, L, S) and (B, L)"
+                f"score {shape} and mask {self.mask.shape} must be (B, L, S) and (B, L)"
             )
+        names = self.columns
+        for what, array, expected in (
+            ("reciprocal_rank", self.reciprocal_rank, shape),
+            ("user", self.user, (shape[0], len(names.user))),
+            ("item", self.item, (*shape[:2], len(names.item))),
+            ("user_row", self.user_row, shape[:1]),
+        ):
+            if array is not None and array.shape != expected:
+                raise ValueError(f"{what} has shape {array.shape}, these signals need {expected}")
+        if names.bases and len(names.bases) != shape[2]:
+            raise ValueError(f"{len(names.bases)} names for {shape[2]} bases")
 
     @property
     def available(self) -> Bools:
         """Where a base gave a score for a real candidate, shape ``(B, L, S)``."""
         return ~np.isnan(self.score) & self.mask[:, :, None]
 
+    def take(self, places: Ints) -> "Signals":
+        """Some of the requests, in the given order."""
 
-@dataclass(frozen=True)
+        def part(array: Any) -> Any:
+            return None if array is None else array[places]
+
+        return replace(
+            self,
+            score=self.score[places],
+            mask=self.mask[places],
+            reciprocal_rank=part(self.reciprocal_rank),
+            user=part(self.user),
+            item=part(self.item),
+            user_row=part(self.user_row),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSignals:
+    """Signals of some requests, and which candidates were wanted.
+
+    Attributes:
+        signals: Scores and context.
+        item_row: Candidates, shape ``(B, L)``; -1 pads shorter lists.
+        relevant: Shape ``(B, L)``.
+        n_relevant: Wanted items per request, among the candidates or not, shape ``(B,)``.
+    """
+
+    signals: Signals
+    item_row: Rows
+    relevant: Bools
+    n_relevant: Doubles
+
+    def __len__(self) -> int:
+        return len(self.n_relevant)
+
+    def take(self, places: Ints) -> "LabelledSignals":
+        """Some of the requests, in the given order."""
+        return LabelledSignals(
+            self.signals.take(places),
+            self.item_row[places],
+            self.relevant[places],
+            self.n_relevant[places],
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Fused:
     """Blended scores.
 
     Attributes:
         score: Shape ``(B, L)``; NaN where no base could score.
         weights: Shape ``(B, L, S)``; in [0, 1], summing to 1 over the available bases,
-            all NaN where there is none.
+            all NaN where there is none. What acted, not what was intended; so NaN throughout for
+            models whose score is no weighted mean of bases, such as trees and regressions.
+        confidence: Probability that each base is right about the named event, ``(B, L, S)``;
+            None for models that state none.
+        uncertainty: How unsure the score is, ``(B, L)``, larger is less sure; None likewise.
+        residual: Part of the score that no base accounts for, ``(B, L)``; None likewise.
     """
 
     score: Floats
     weights: Floats
+    confidence: Floats | None = None
+    uncertainty: Floats | None = None
+    residual: Floats | None = None
 
 
 class Fusion(ABC):
@@ -56,8 +151,90 @@ class Fusion(ABC):
 
     @abstractmethod
     def forward(self, signals: Signals) -> Fused:
-        """Blend a batch."""
+        """Blend a batch; what is said of one request does not depend on the others."""
 
     @abstractmethod
     def state(self) -> Arrays:
         """The fitted arrays."""
+
+
+C = TypeVar("C", bound=Settings)
+
+
+class FusionModel(Fusion, Generic[C]):
+    """A blend that is fitted on labelled signals; one file each.
+
+    Args:
+        config: Its settings; the defaults if None.
+    """
+
+    Config: ClassVar[type[Settings]]
+
+    def __init__(self, config: C | None = None) -> None:
+        self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
+        self.columns = Columns()
+
+    def fit(self, train: LabelledSignals, validation: LabelledSignals, seed: int = 0) -> Self:
+        """Learn from lists whose bases had not seen what was wanted; a second fit forgets the first.
+
+        Args:
+            train: To learn from. Requests without a wanted candidate teach nothing.
+            validation: To stop early or choose by, never to learn from.
+            seed: The run's one seed; equal seeds give equal models.
+
+        Raises:
+            DataError: If no request of ``train`` has a wanted candidate.
+        """
+        if not train.relevant.any():
+            raise DataError(
+                f"{self.name}: none of {len(train):,} requests has a wanted item among its candidates, so there "
+                "is nothing to learn from; take more candidates or a longer fuse block"
+            )
+        self.columns = train.signals.columns
+        self._fit(train, validation, generator(seed, f"{self.name}.fit"))
+        return self
+
+    def check(self, signals: Signals) -> None:
+        """Raise unless the signals have the columns the model was fitted on.
+
+        Raises:
+            ValueError: If they have others.
+        """
+        if signals.columns != self.columns:
+            raise ValueError(
+                f"{self.name} was fitted on {self.columns}, these signals have {signals.columns}; fit again"
+            )
+
+    @abstractmethod
+    def _fit(
+        self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator
+    ) -> None:
+        """Learn."""
+
+    @abstractmethod
+    def _state(self) -> Arrays:
+        """The fitted arrays, enough for `_restore`."""
+
+    @abstractmethod
+    def _restore(self, state: Arrays) -> None:
+        """Take over arrays made by `_state`."""
+
+    def state(self) -> Arrays:
+        """Everything `restore` needs, as named arrays."""
+        names = vars(self.columns)
+        packed = [pack_strings(f"columns.{key}", list(value)) for key, value in names.items()]
+        return {**self._state(), **{k: v for part in packed for k, v in part.items()}}
+
+    @classmethod
+    def restore(cls, config: dict[str, Any], state: Arrays) -> Self:
+        """A fitted model from its settings and arrays.
+
+        Raises:
+            ConfigError: If the settings do not fit this model.
+            KeyError: If an array is missing.
+        """
+        model = cls(validate(cls.Config, config, cls.name))  # type: ignore[arg-type]
+        names = {key: tuple(unpack_strings(f"columns.{key}", state)) for key in vars(Columns())}
+        model.columns = Columns(**names)
+        model._restore({k: v for k, v in state.items() if not k.startswith("columns.")})
+        return model

@@ -51,7 +51,11 @@ def _zscore(scores: Floats, out: Floats) -> None:
             out[row, column] = (values[column] - mean) * inverse  # NaN stays NaN
 
 
-def reciprocal_rank(scores: Floats, offset: float = 60.0) -> Floats:
+OFFSET = 60.0
+"""How slowly reciprocal ranks fall."""
+
+
+def reciprocal_rank(scores: Floats, offset: float = OFFSET) -> Floats:
     """``(offset + 1) / (offset + rank)``, 1 for the best; equal scores share their best rank.
 
     Source:

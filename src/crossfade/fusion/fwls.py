@@ -1,0 +1,156 @@
+"""Feature-weighted linear stacking: the weight of each base is linear in what is known."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from crossfade.config import Field, Settings
+from crossfade.context.scaling import ContextScaler
+from crossfade.errors import DataError
+from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.matrix import (
+    best_on,
+    fitted,
+    item_context,
+    linear,
+    normal_equations,
+    ridge,
+    user_context,
+    wanted_lists,
+    without_weights,
+)
+from crossfade.types import Arrays, Doubles, Floats
+
+
+class FWLSConfig(Settings):
+    """Which meta-features and which penalties are tried."""
+
+    user: tuple[str, ...] = Field(
+        (
+            "log_positives",
+            "positive_share",
+            "recency",
+            "genre_diversity",
+            "mainstream_score",
+            "log_track_items",
+        ),
+        description="User columns that may change the weights; absent ones are left out.",
+    )
+    item: tuple[str, ...] = Field(
+        ("log_users", "log_age_days", "log_idle_days", "log_events_30d", "momentum_30d", "completeness",
+         "genre_match", "log_creator_events"),
+        description="Item columns that may change the weights; absent ones are left out.",
+    )  # fmt: skip
+    constant_base: bool = Field(
+        True,
+        description="Add a base that always says 1, so that meta-features also act by themselves.",
+    )
+    penalties: tuple[float, ...] = Field(
+        (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+        min_length=1,
+        description="L2 penalties on standardised columns, per row; the best on validation is kept.",
+    )
+
+
+class FWLS(FusionModel[FWLSConfig]):
+    """Ridge regression of relevance on every z score times every meta-feature.
+
+    Meta-features are 1 and the listed columns that the signals have, scaled on train; a missing one
+    is 0, the median. A missing score is 0. The constant base is our addition: without
+    it an item's age could only act through a base. Weights may be negative, so `Fused.weights`
+    is NaN throughout. Where no base can score, the score is NaN.
+
+    Source:
+        Sill, Takács, Mackey and Lin (2009), "Feature-Weighted Linear Stacking", eq. 4.
+    """
+
+    name = "fwls"
+    Config = FWLSConfig
+
+    coefficients: Doubles | None = None
+    """Intercept, then one per meta-feature within each base; None until fitted."""
+    user_scaler: ContextScaler | None = None
+    item_scaler: ContextScaler | None = None
+
+    def forward(self, signals: Signals) -> Fused:
+        """Score a batch.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            DataError: If context that the model was fitted with is missing.
+        """
+        coefficients = fitted(self.coefficients, self.name)
+        self.check(signals)
+        return without_weights(linear(coefficients, self._columns(signals)), signals.available)
+
+    def _fit(
+        self,
+        train: LabelledSignals,
+        validation: LabelledSignals,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> None:
+        if not (self._names("user") or self._names("item")):
+            raise DataError(
+                f"{self.name} needs one of the columns {', '.join(self.config.user + self.config.item)}; "
+                "these signals have none of them; add the context"
+            )
+        lists = wanted_lists(train, self.name)
+        real = lists.signals.available.any(axis=-1)
+        self.user_scaler = ContextScaler.fit(self._user(lists.signals))
+        self.item_scaler = ContextScaler.fit(self._item(lists.signals)[real])
+        self.coefficients = best_on(validation, self._options(lists), self.name).coefficients
+
+    def _options(self, lists: LabelledSignals) -> Iterator["FWLS"]:
+        normal = normal_equations(lists, self._columns)
+        for penalty in self.config.penalties:
+            option = FWLS(self.config)
+            option.columns, option.coefficients = self.columns, ridge(normal, penalty)
+            option.user_scaler, option.item_scaler = self.user_scaler, self.item_scaler
+            yield option
+
+    def _names(self, kind: str) -> list[str]:
+        """The listed columns that there are."""
+        given = self.columns.user if kind == "user" else self.columns.item
+        listed = self.config.user if kind == "user" else self.config.item
+        return [name for name in listed if name in given]
+
+    def _user(self, signals: Signals) -> Floats:
+        places = [signals.columns.user.index(name) for name in self._names("user")]
+        if not places:
+            return np.zeros((len(signals.mask), 0), dtype=np.float32)
+        return user_context(signals, self.name)[:, places]
+
+    def _item(self, signals: Signals) -> Floats:
+        places = [signals.columns.item.index(name) for name in self._names("item")]
+        if not places:
+            return np.zeros((*signals.mask.shape, 0), dtype=np.float32)
+        return item_context(signals, self.name)[:, :, places]
+
+    def _columns(self, signals: Signals) -> Iterator[Doubles]:
+        """Every base times every meta-feature, each ``(B, L)``."""
+        user, _ = fitted(self.user_scaler, self.name).transform(self._user(signals))
+        item, _ = fitted(self.item_scaler, self.name).transform(self._item(signals))
+        shape = signals.mask.shape
+        meta = [np.broadcast_to(column[:, None].astype(np.float64), shape) for column in user.T]
+        meta += [item[:, :, place].astype(np.float64) for place in range(item.shape[2])]
+        z = np.where(signals.available, signals.score, 0.0)
+        if self.config.constant_base:
+            yield from meta
+        for base in range(z.shape[2]):
+            score = np.ascontiguousarray(z[:, :, base])
+            yield score
+            yield from (score * feature for feature in meta)
+
+    def _state(self) -> Arrays:
+        return {
+            "coefficients": fitted(self.coefficients, self.name),
+            **{f"user.{k}": v for k, v in fitted(self.user_scaler, self.name).to_arrays().items()},
+            **{f"item.{k}": v for k, v in fitted(self.item_scaler, self.name).to_arrays().items()},
+        }
+
+    def _restore(self, state: Arrays) -> None:
+        self.coefficients = state["coefficients"].astype(np.float64)
+        self.user_scaler, self.item_scaler = (
+            ContextScaler.from_arrays({k: state[f"{kind}.{k}"] for k in ("centre", "spread")})
+            for kind in ("user", "item")
+        )

@@ -1,0 +1,1 @@
+"""Networks that weigh the bases anew for every request and candidate."""

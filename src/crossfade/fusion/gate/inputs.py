@@ -1,0 +1,191 @@
+"""From signals to what a gate reads; the same for training and for serving."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossfade.context.scaling import ContextScaler
+from crossfade.errors import DataError
+from crossfade.fusion.base import LabelledSignals, Signals
+from crossfade.fusion.scaling import OFFSET
+from crossfade.types import Arrays, Bools, Floats, Ints
+
+N_AGREEMENT = 5
+MIDDLE_RANK, RANK_SPREAD = 3.0, 2.0
+"""Centre and spread of the logarithm of a place in a list of some hundreds."""
+
+
+@dataclass(frozen=True, eq=False)
+class GateBatch:
+    """Some requests as tensors: B requests, L candidates, S bases.
+
+    Attributes:
+        score: Scores, 0 where a base gives none, ``(B, L, S)``.
+        rank: Minus the logarithm of the place in each base's list, centred, 0 likewise.
+        there: Where a base gives a score, bool, ``(B, L, S)``.
+        base: Scores, ranks, which are there, and how far the bases agree, ``(B, L, Cb)``.
+        item: Context of candidates and which of it is known, ``(B, L, 2 Ci)``.
+        user: Context of requests and which of it is known, ``(B, 2 Cu)``.
+        mask: Candidates that some base scores, bool, ``(B, L)``; the others get no score.
+        relevant: Wanted ones, bool, ``(B, L)``; all False where nobody knows.
+        person: Place of the asking user in a model's table, 0 for strangers, ``(B,)``.
+        kept: Share of the unwanted candidates that are in the batch, above 0, ``(B,)``; 1 but in
+            training, where some are drawn.
+    """
+
+    score: Tensor
+    rank: Tensor
+    there: Tensor
+    base: Tensor
+    item: Tensor
+    user: Tensor
+    mask: Tensor
+    relevant: Tensor
+    person: Tensor
+    kept: Tensor
+
+    @property
+    def n_requests(self) -> int:
+        """B."""
+        return len(self.mask)
+
+    def take(self, places: Tensor, candidates: Tensor | None = None) -> "GateBatch":
+        """Some requests, and of each some candidates.
+
+        Args:
+            places: Requests, ``(n,)``.
+            candidates: Of each of them, ``(n, l)``; None keeps all.
+        """
+        parts = {field.name: getattr(self, field.name)[places] for field in fields(self)}
+        if candidates is not None:
+            for name, part in parts.items():
+                if name not in {"user", "person", "kept"}:
+                    index = candidates if part.ndim == 2 else candidates[:, :, None]
+                    wide = index.expand(*candidates.shape, *part.shape[2:])
+                    parts[name] = part.gather(1, wide)
+        return GateBatch(**parts)
+
+
+@dataclass(frozen=True, eq=False)
+class GateReader:
+    """Scales of the context, fitted on the signals a gate learns from.
+
+    Attributes:
+        user: Of the columns of requests.
+        item: Of the columns of candidates.
+        user_varies: Which columns of requests were known of some and not of others, ``(Cu,)``.
+            Of the other columns nothing was learned about being known, so that is not read.
+        item_varies: Likewise of candidates, ``(Ci,)``.
+    """
+
+    user: ContextScaler
+    item: ContextScaler
+    user_varies: Bools
+    item_varies: Bools
+
+    @classmethod
+    def fit(cls, signals: Signals, name: str) -> "GateReader":
+        """Learn scales.
+
+        Raises:
+            DataError: If the signals have no context.
+        """
+        _, user, item = _context(signals, name)
+        item = item[signals.mask]
+        scalers = ContextScaler.fit(user), ContextScaler.fit(item)
+        return cls(*scalers, _varies(user), _varies(item))
+
+    def read(self, signals: Signals, person: Ints | None = None) -> GateBatch:
+        """Signals as tensors, without labels.
+
+        Raises:
+            DataError: If the signals have no context.
+        """
+        ranks, user, item = _context(signals, "a gate")
+        there = signals.available
+        score = np.where(there, signals.score, np.float32(0))
+        # Reciprocal ranks are (offset + 1) / (offset + rank).
+        place = (OFFSET + 1) / np.where(there, ranks, 1) - OFFSET
+        rank = np.where(there, (MIDDLE_RANK - np.log(np.maximum(place, 1))) / RANK_SPREAD, 0)
+        rank = rank.astype(np.float32)
+        base = np.concatenate([score, rank, there, _agreement(score, rank, there)], axis=-1)
+        return GateBatch(
+            score=torch.from_numpy(score),
+            rank=torch.from_numpy(rank),
+            there=torch.from_numpy(there),
+            base=torch.from_numpy(base.astype(np.float32)),
+            item=torch.from_numpy(_scaled(self.item, self.item_varies, item)),
+            user=torch.from_numpy(_scaled(self.user, self.user_varies, user)),
+            mask=torch.from_numpy(there.any(axis=-1)),
+            relevant=torch.zeros(signals.mask.shape, dtype=torch.bool),
+            person=torch.from_numpy(
+                np.zeros(len(score), dtype=np.int64) if person is None else person
+            ),
+            kept=torch.ones(len(score)),
+        )
+
+    def read_labelled(self, labelled: LabelledSignals, person: Ints | None = None) -> GateBatch:
+        """Signals as tensors, with labels."""
+        batch = self.read(labelled.signals, person)
+        return replace(batch, relevant=torch.from_numpy(labelled.relevant) & batch.mask)
+
+    def to_arrays(self) -> Arrays:
+        """As plain arrays."""
+        parts = {
+            "user": {**self.user.to_arrays(), "varies": self.user_varies},
+            "item": {**self.item.to_arrays(), "varies": self.item_varies},
+        }
+        return {f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "GateReader":
+        """The inverse of `to_arrays`."""
+
+        def scaler(name: str) -> ContextScaler:
+            start = f"{name}."
+            return ContextScaler.from_arrays(
+                {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
+            )
+
+        varies = (arrays[f"{name}.varies"].astype(np.bool_) for name in ("user", "item"))
+        return cls(scaler("user"), scaler("item"), *varies)
+
+
+def _context(signals: Signals, name: str) -> tuple[Floats, Floats, Floats]:
+    """Reciprocal ranks, what is known of requests, and what is known of candidates."""
+    ranks, user, item = signals.reciprocal_rank, signals.user, signals.item
+    if ranks is None or user is None or item is None or not (user.shape[-1] and item.shape[-1]):
+        raise DataError(
+            f"{name} weighs bases by ranks and context, and these signals lack them; use a fusion such as "
+            "static that needs scores alone"
+        )
+    return ranks, user, item
+
+
+def _varies(values: Floats) -> Bools:
+    known = np.isfinite(values)
+    varies: Bools = np.asarray(known.any(axis=0) & ~known.all(axis=0))
+    return varies
+
+
+def _scaled(scaler: ContextScaler, varies: Bools, values: Floats) -> Floats:
+    """Scaled values and which are known, side by side."""
+    rows = values.reshape(-1, values.shape[-1])
+    scaled, known = scaler.transform(rows)
+    joined = np.concatenate([scaled, known & varies], axis=-1).astype(np.float32)
+    return joined.reshape(*values.shape[:-1], joined.shape[-1])
+
+
+def _agreement(score: Floats, rank: Floats, there: Bools) -> Floats:
+    """Mean, spread and best of the scores, best rank, and the share of bases that speak."""
+    n_bases = there.shape[-1]
+    n = there.sum(axis=-1, keepdims=True)
+    some = np.maximum(n, 1)
+    mean = score.sum(axis=-1, keepdims=True) / some
+    spread = np.sqrt(np.square(np.where(there, score - mean, 0)).sum(-1, keepdims=True) / some)
+    best = np.where(there, score, -np.inf).max(axis=-1, keepdims=True)
+    first = np.where(there, rank, -np.inf).max(axis=-1, keepdims=True)
+    best, first = (np.where(n > 0, values, 0) for values in (best, first))
+    return np.concatenate([mean, spread, best, first, n / n_bases], axis=-1).astype(np.float32)

@@ -1,0 +1,191 @@
+"""Training a gate network and answering with it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.gate.config import GateConfig
+from crossfade.fusion.gate.inputs import GateBatch, GateReader
+from crossfade.fusion.gate.losses import gate_loss
+from crossfade.fusion.gate.network import Gate, GateNetwork, GateOutput
+from crossfade.fusion.matrix import fitted, wanted_lists
+from crossfade.fusion.static import list_ndcg, tune_static
+from crossfade.training.device import one_thread
+from crossfade.training.loop import train
+from crossfade.types import Arrays, Bools, Floats, Ints
+
+REQUESTS_AT_ONCE = 64
+"""Requests that are answered together, so that memory stays bounded."""
+
+DEPTH = 10
+
+
+class MetaFusion(FusionModel[GateConfig]):
+    """A gate that weighs the bases anew for every request and candidate; see `GateNetwork`.
+
+    Starts at the static blend of the scores and is trained listwise on lists that the bases
+    had not seen; the epoch that is best on validation stays.
+    """
+
+    name = "meta"
+    Config = GateConfig
+
+    _reader: GateReader | None = None
+    _network: Gate | None = None
+
+    def _fit(
+        self, train_on: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator
+    ) -> None:
+        wanted_lists(train_on, self.name)  # raises where nothing can be learned
+        seed = int(rng.integers(2**31))
+        self._reader = reader = GateReader.fit(train_on.signals, self.name)
+        static = tune_static(train_on.signals, train_on.relevant, train_on.n_relevant)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self._network = network = self._built(static.weights)
+        batch = reader.read_labelled(train_on, self._person(train_on.signals))
+        network.expect(_frequency(batch))
+        with one_thread():
+            train(
+                network,
+                _Steps(batch, self.config),
+                self._loss,
+                self.config.train,
+                seed=seed,
+                purpose=f"train {self.name}",
+                validate=_Validation(self._read, validation) if validation.relevant.any() else None,
+            )
+
+    def _built(self, start: Floats) -> Gate:
+        """A network before training."""
+        n_user, n_item = (2 * len(names) for names in (self.columns.user, self.columns.item))
+        return GateNetwork(self.config, start, n_item, n_user)
+
+    def _person(self, signals: Signals) -> Ints | None:  # noqa: ARG002
+        """Place of each asking user in a table of the model, 0 for strangers; None without one."""
+        return None
+
+    def _read(self, signals: Signals) -> GateBatch:
+        return fitted(self._reader, self.name).read(signals, self._person(signals))
+
+    def _loss(self, network: Gate, batch: GateBatch) -> torch.Tensor:
+        return gate_loss(network(batch), network.static_weights(batch.there), batch, self.config)
+
+    def forward(self, signals: Signals) -> Fused:
+        """Blend a batch; a candidate that no base can score gets NaN.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            DataError: If the signals lack ranks or context.
+        """
+        network = fitted(self._network, self.name)
+        self.check(signals)
+        parts = []
+        network.eval()
+        with one_thread(), torch.inference_mode():
+            for start in range(0, len(signals.mask), REQUESTS_AT_ONCE):
+                stop = min(start + REQUESTS_AT_ONCE, len(signals.mask))
+                piece = signals.take(np.arange(start, stop))
+                parts.append(_fused(network(self._read(piece)), piece.available))
+        if not parts:
+            empty = np.zeros(signals.score.shape, dtype=np.float32)
+            return Fused(empty[:, :, 0], empty, empty, residual=empty[:, :, 0])
+        return Fused(
+            score=np.concatenate([part.score for part in parts]),
+            weights=np.concatenate([part.weights for part in parts]),
+            confidence=np.concatenate([p.confidence for p in parts if p.confidence is not None]),
+            residual=np.concatenate([p.residual for p in parts if p.residual is not None]),
+        )
+
+    def _state(self) -> Arrays:
+        network, reader = fitted(self._network, self.name), fitted(self._reader, self.name)
+        weights = {f"net.{k}": w.numpy() for k, w in network.state_dict().items()}
+        return {**weights, **{f"reader.{k}": a for k, a in reader.to_arrays().items()}}
+
+    def _restore(self, state: Arrays) -> None:
+        def part(name: str) -> Arrays:
+            start = f"{name}."
+            return {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
+
+        self._reader = GateReader.from_arrays(part("reader"))
+        with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
+            network = self._built(np.zeros(len(self.columns.bases), dtype=np.float32))
+        network.load_state_dict({k: torch.from_numpy(np.array(a)) for k, a in part("net").items()})
+        self._network = network.eval()
+
+
+def _frequency(batch: GateBatch) -> float:
+    """Share of what bases score that is wanted, away from 0 and 1."""
+    wanted = (batch.there & batch.relevant[:, :, None]).sum()
+    return float((wanted + 1) / (batch.there.sum() + 2))
+
+
+def _fused(output: GateOutput, there: Bools) -> Fused:
+    spoken: Bools = np.asarray(there.any(axis=-1))
+    nan = np.float32(np.nan)
+    weights = np.where(spoken[:, :, None], output.weights.numpy(), nan)
+    confidence = np.where(there, torch.sigmoid(output.confidence).numpy(), nan)
+    return Fused(
+        score=np.where(spoken, output.score.numpy(), nan),
+        weights=weights,
+        confidence=confidence,
+        residual=np.where(spoken, output.residual.numpy(), nan),
+    )
+
+
+class _Steps:
+    """Training steps: requests in a new order, each with its wanted candidates and some others."""
+
+    def __init__(self, batch: GateBatch, config: GateConfig) -> None:
+        self._batch, self._config = batch, config
+        able = batch.relevant.any(dim=1)
+        self._able = np.flatnonzero(able.numpy())
+        self.n_examples = len(self._able)
+        # Unwanted candidates, and the share of them in requests that steps are made of.
+        self._n_others = (batch.mask & ~batch.relevant).sum(dim=1)
+        self._stepped = self._n_others[able].sum() / self._n_others.sum().clamp(min=1)
+
+    def __len__(self) -> int:
+        return math.ceil(self.n_examples / self._config.batch_size)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[GateBatch]:
+        order = rng.permutation(self._able)
+        for start in range(0, len(order), self._config.batch_size):
+            places = torch.from_numpy(order[start : start + self._config.batch_size])
+            batch = self._batch.take(places, self._drawn(places, rng))
+            n_others = (batch.mask & ~batch.relevant).sum(dim=1)
+            kept = self._stepped * n_others / self._n_others[places].clamp(min=1)
+            yield replace(batch, kept=torch.where(kept > 0, kept, 1.0))
+
+    def _drawn(self, places: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """Wanted candidates first, then others at random, padding last; ``(n, n_negatives)``."""
+        relevant = self._batch.relevant[places].numpy()
+        order = rng.random(relevant.shape) + relevant - 2.0 * ~self._batch.mask[places].numpy()
+        n = min(self._config.n_negatives, relevant.shape[1])
+        return torch.from_numpy(np.argsort(-order, axis=1)[:, :n])
+
+
+class _Validation:
+    """NDCG@10 on lists that training does not see."""
+
+    def __init__(self, read: Callable[[Signals], GateBatch], labelled: LabelledSignals) -> None:
+        self._read, self._labelled = read, labelled
+
+    def __call__(self, network: Gate) -> float:
+        labelled, total = self._labelled, 0.0
+        device = next(network.parameters()).device
+        for start in range(0, len(labelled), REQUESTS_AT_ONCE):
+            piece = labelled.take(np.arange(start, min(start + REQUESTS_AT_ONCE, len(labelled))))
+            batch = self._read(piece.signals)
+            score = network(_on(batch, device)).score.cpu().numpy()
+            score = np.where(piece.signals.available.any(axis=-1), score, np.float32(np.nan))
+            total += float(list_ndcg(score, piece.relevant, piece.n_relevant, DEPTH).sum())
+        return total / len(labelled)
+
+
+def _on(batch: GateBatch, device: torch.device) -> GateBatch:
+    return GateBatch(**{name: tensor.to(device) for name, tensor in vars(batch).items()})
