@@ -1,0 +1,1 @@
+"""From a score to the probability of the named event: that the candidate is wanted."""
