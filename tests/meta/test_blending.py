@@ -11,10 +11,9 @@ from crossfade.data import Dataset, Queries, Taste
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.errors import ConfigError
 from crossfade.evaluation.judge import Scorer
-from crossfade.fusion.base import Signals
+from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.meta import blending
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
-from crossfade.meta.signals import LabelledSignals
 from crossfade.progress import reporting_to
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import RECOMMENDERS

@@ -9,9 +9,10 @@ import pytest
 
 from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Trial
+from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.scaling import scale
 from crossfade.meta import signals as module
-from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signals
+from crossfade.meta.signals import allowed_scores, trial_signals
 from crossfade.types import Csr, Floats
 
 NAN = math.nan

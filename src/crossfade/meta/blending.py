@@ -6,14 +6,16 @@ from typing import Any, get_args
 
 import numpy as np
 
+from crossfade.calibration.base import Calibrator
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Plan, Trial
 from crossfade.evaluation.judge import Scorer
-from crossfade.fusion.base import Signals
+from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.fusion.static import Start, StaticBlend, list_ndcg, tune_static
-from crossfade.meta.signals import LabelledSignals, allowed_scores, trial_signals
+from crossfade.meta.lists import FusedScorer
+from crossfade.meta.signals import allowed_scores, trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
@@ -31,6 +33,14 @@ Bases = Mapping[str, Mapping[str, Any]]
 class BlendConfig(Settings):
     """How the blend is tuned."""
 
+    fusion: str = Field(
+        "auto",
+        description="Fusion model that serves. auto trains several and keeps what holds on unseen lists; static: "
+        "one weight per base for everybody.",
+    )
+    fusion_settings: dict[str, dict[str, Any]] = Field(
+        {}, description="Settings of fusion models by name; what is left out keeps its default."
+    )
     n_candidates: int = Field(
         100, ge=1, description="Items each base proposes to a candidate list."
     )
@@ -40,6 +50,12 @@ class BlendConfig(Settings):
         ge=1,
         description="With fewer requests in the fuse or calibrate block nothing can be tuned or checked, and "
         "the best base serves alone.",
+    )
+    n_earlier_blocks: int = Field(
+        2,
+        ge=0,
+        description="Blocks before the fuse block that a learned blend trains on too, each by bases fitted on what "
+        "came before it; every one costs a fit of all bases. Fewer where the log is short.",
     )
     depth: int = Field(10, ge=1, description="The blend maximises NDCG at this depth.")
 
@@ -74,13 +90,15 @@ class Blend:
     """Fitted bases and one set of weights, as one scorer.
 
     Attributes:
+        name: In tables: of the fusion model that serves.
         candidates: Items that may be listed, shape ``(n_items,)``; None means all.
         used: Labels of the bases whose weight is above 0; the others are never asked.
         taste: Label of the base that answers for the genres and moods somebody names; None
             lets those go unheard.
+        learned: The fusion model that serves, over its candidate lists; None where the static
+            weights serve. Where somebody names genres or moods the static weights serve too,
+            since a named taste speaks of the whole catalogue.
     """
-
-    name = "blend"
 
     def __init__(
         self,
@@ -89,8 +107,13 @@ class Blend:
         exclude_seen: bool,
         candidates: Bools | None = None,
         taste: str | None = None,
+        *,
+        learned: FusedScorer | None = None,
+        name: str = "static",
     ) -> None:
+        self.name = name
         self.choice = choice
+        self.learned = learned
         self.exclude_seen = exclude_seen
         self.candidates = candidates
         self.used = [label for label in bases if choice.weights[label] > 0]
@@ -107,23 +130,50 @@ class Blend:
         somebody names genres or moods, the base that reads them is mixed in: almost alone
         without a history, less with every event there is.
         """
-        score = self._fusion.blend(self._scaled(queries))
+        share = self._taste_share(queries)
+        asked, others = np.flatnonzero(share), np.flatnonzero(share == 0)
+        if self.learned is None or not len(others):
+            score = self._fusion.blend(self._scaled(queries))
+        elif not len(asked):
+            score = self.learned.score_batch(queries)
+        else:
+            score = np.empty((len(queries), queries.n_items), dtype=np.float32)
+            score[others] = self.learned.score_batch(queries.take(others))
+            score[asked] = self._fusion.blend(self._scaled(queries.take(asked)))
         silent = np.flatnonzero(np.isnan(score).all(axis=1))
         if self._prior is not None and len(silent):
             alone = self._allowed(self._prior, queries.take(silent))
             score[silent] = scale(alone, self.choice.scaling)
-        share = self._taste_share(queries)
-        asked = np.flatnonzero(share)
         if len(asked):
             stated = self._stated(queries.take(asked))
             score[asked] = _mixed(score[asked], stated, share[asked, None])
         return score
+
+    def answers_learned(self, query: Queries) -> bool:
+        """Whether the learned model answers one request, and neither static weights nor the prior."""
+        if self.learned is None or self._taste_share(query)[0] > 0:
+            return False
+        return self.learned.answers(query)
+
+    def probabilities(
+        self, query: Queries, scores: Floats, calibrator: Calibrator | None
+    ) -> list[float | None]:
+        """Probability that each item of one request is wanted; None where no calibrated model spoke."""
+        if calibrator is None or not self.answers_learned(query):
+            return [None] * len(scores)
+        return [float(p) for p in calibrator.predict(scores)]
 
     def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
         """Share of each base in the scores of some items for one request, by label.
 
         Empty for an item without a score.
         """
+        if self.learned is not None and self._taste_share(query)[0] == 0:
+            found = self.learned.shares(query, item_rows)
+            if found is None:
+                alone = {} if self.choice.prior is None else {self.choice.prior: 1.0}
+                found = [dict(alone) for _ in item_rows]
+            return found
         scaled = self._scaled(query)
         score = np.moveaxis(scaled[:, :, item_rows], 0, -1)  # (1, L, S)
         if np.isnan(scaled).all() and self.choice.prior is not None:
@@ -206,14 +256,25 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
     them was tuned on; the base gives way on a tie. In both blocks the bases that are
     scored saw only earlier events.
     """
-    labels = list(bases)
     signals = _signals(plan.fuse, bases, config, seed)
+    held_back = _signals(plan.calibrate, bases, config, seed)
+    return decide(bases, signals, held_back, config, plan.flags)
+
+
+def decide(
+    bases: Bases,
+    signals: Mapping[Scaling, LabelledSignals],
+    held_back: Mapping[Scaling, LabelledSignals],
+    config: BlendConfig,
+    flags: tuple[str, ...],
+) -> BlendChoice:
+    """As `tune_blend`, from the signals of the fuse and of the calibrate block on each scale."""
+    labels = list(bases)
     single = [_ndcg(_alone(s, len(labels)), signals["zscore"], config) for s in range(len(labels))]
     tuned = [(name, blend) for name in SCALINGS for blend in _tuned(name, signals[name], config)]
     best = int(np.argmax(single))
     serving = [s for s, base in enumerate(make_all(bases).values()) if base.serves_cold_users]
     prior = max(serving, key=lambda s: single[s], default=None)
-    held_back = _signals(plan.calibrate, bases, config, seed)
     scaling, blend = max(tuned, key=lambda pair: _ndcg(pair[1], held_back[pair[0]], config))
     blend_ndcg = _ndcg(blend, held_back[scaling], config)
     base_ndcg = _ndcg(_alone(best, len(labels)), held_back[scaling], config)
@@ -229,7 +290,7 @@ def tune_blend(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Blen
         calibrate_blend=blend_ndcg,
         calibrate_base=base_ndcg,
         prior=None if prior is None else labels[prior],
-        flags=plan.flags if enough else (*plan.flags, _too_few(n_fewest)),
+        flags=flags if enough else (*flags, _too_few(n_fewest)),
     )
 
 

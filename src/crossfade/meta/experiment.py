@@ -12,7 +12,11 @@ from crossfade.evaluation.config import EvaluationConfig
 from crossfade.evaluation.evaluate import evaluate
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.result import Evaluation
-from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
+from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
+from crossfade.meta.context import ContextReader
+from crossfade.meta.learning import Learned, learn
+from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
+from crossfade.meta.probability import Row, probability_rows
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
 
@@ -22,14 +26,24 @@ class Experiment:
     """What a protocol found.
 
     Attributes:
-        choice: The blend that tuning decided on, before the test block was touched.
+        learned: What was decided and fitted before the test block was touched.
+        fusion: Name of the fusion model behind the row of that name.
         evaluation: Every base, the blend and any outside scores on the test block.
         notices: What the fitted bases say about themselves, by label.
+        probabilities: How well the serving model's probabilities hold on the test block; empty
+            where the static blend serves.
     """
 
-    choice: BlendChoice
+    learned: Learned
+    fusion: str
     evaluation: Evaluation
     notices: dict[str, tuple[str, ...]]
+    probabilities: list[Row]
+
+    @property
+    def choice(self) -> BlendChoice:
+        """The static blend that tuning decided on."""
+        return self.learned.choice
 
 
 def run_experiment(
@@ -39,49 +53,72 @@ def run_experiment(
     protocol: ProtocolConfig,
     evaluation: EvaluationConfig | None = None,
     *,
+    fusions: Sequence[str] = (),
     outside: Sequence[Scorer] = (),
     seed: int = 0,
 ) -> Experiment:
-    """Tune the blend on the fuse block, check it, refit before each test cut, and judge.
+    """Learn to blend on the fuse block, check it, refit the bases before each test cut, and judge.
 
     Args:
         dataset: The whole log.
         bases: Settings of the base recommenders by label.
-        blend: How the blend is tuned.
+        blend: How the blend is learned; its fusion model is a row of the table.
         protocol: How the log is cut.
         evaluation: What is measured.
+        fusions: More fusion models to show beside it, each fed the same signals.
         outside: Scorers from elsewhere, judged on the same requests.
         seed: The run's one seed.
     """
     plan = make_plan(dataset, protocol, seed)
-    choice = tune_blend(plan, bases, blend, seed)
+    names = list(dict.fromkeys((blend.fusion, *fusions)))
+    learned = learn(plan, bases, blend, names, seed)
     notices: dict[str, tuple[str, ...]] = {}
+    rows: list[Row] = []
     result = evaluate(
         plan.tests,
-        _scorers(plan, bases, choice, outside=outside, notices=notices, seed=seed),
+        _scorers(plan, bases, blend, learned, outside, notices, rows, seed),
         evaluation,
         plan=plan,
         seed=seed,
     )
-    return Experiment(choice, result, notices)
+    return Experiment(learned, blend.fusion, result, notices, rows)
 
 
-def _scorers(
+def _scorers(  # noqa: PLR0917
     plan: Plan,
     bases: Bases,
-    choice: BlendChoice,
-    *,
+    config: BlendConfig,
+    learned: Learned,
     outside: Sequence[Scorer],
     notices: dict[str, tuple[str, ...]],
+    rows: list[Row],
     seed: int,
 ) -> Iterator[list[Scorer]]:
-    """For each test trial: the bases fitted on what came before it, their blend, the others."""
+    """For each test trial: the bases fitted on what came before it, what blends them, the others."""
     for trial in plan.tests:
         fitted = fit_bases(bases, trial.train, seed)
         notices.update({label: base.notices for label, base in fitted.items() if base.notices})
         shared = {label: _Shared(label, base) for label, base in fitted.items()}
-        blend = Blend(shared, choice, trial.exclude_seen, trial.candidates)
-        yield [*shared.values(), blend, *outside]
+        reader = ContextReader(trial.train, tuple(bases), learned.track)
+        lists = SharedLists(
+            ListBuilder(shared, reader, trial.exclude_seen, trial.candidates, config.n_candidates)
+        )
+        fused = {name: FusedScorer(name, model, lists) for name, model in learned.models.items()}
+        served = fused.get(config.fusion)
+        if served is not None and config.fusion in learned.calibrators and trial is plan.tests[0]:
+            # Rolling cuts refit the bases; the first tells whether probabilities hold.
+            calibrator = learned.calibrators[config.fusion]
+            rows += probability_rows(served, calibrator, [trial], seed)
+        blend = Blend(
+            shared,
+            learned.choice,
+            trial.exclude_seen,
+            trial.candidates,
+            learned=served,
+            name=config.fusion,
+        )
+        others = [scorer for name, scorer in fused.items() if name != config.fusion]
+        yield [*shared.values(), *others, blend, *outside]
 
 
 class _Shared:

@@ -1,7 +1,7 @@
 """Candidate lists with the scaled scores of every base."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,31 +9,14 @@ from crossfade.arrays import top_k
 from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
-from crossfade.fusion.base import Signals
+from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.progress import task
 from crossfade.rng import generator
-from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
+from crossfade.types import Bools, Csr, Floats, Ints, Rows
 
 MAX_CELLS = 20_000_000
 """Scores held at once while signals are built (80 MB per base)."""
-
-
-@dataclass(frozen=True)
-class LabelledSignals:
-    """Signals of the requests of one trial, and which candidates were wanted.
-
-    Attributes:
-        signals: Scaled scores, shape ``(B, L, S)``.
-        item_row: Candidates, shape ``(B, L)``; -1 pads shorter lists.
-        relevant: Shape ``(B, L)``.
-        n_relevant: Wanted items per request, among the candidates or not, shape ``(B,)``.
-    """
-
-    signals: Signals
-    item_row: Rows
-    relevant: Bools
-    n_relevant: Doubles
 
 
 def trial_signals(
@@ -58,12 +41,8 @@ def trial_signals(
         max_requests: A larger trial is sampled down to this many requests.
         seed: For that sample.
     """
-    places = np.arange(len(trial.queries))
-    if len(places) > max_requests:
-        places = np.sort(
-            generator(seed, "meta.requests").choice(places, max_requests, replace=False)
-        )
-    queries, relevant = trial.queries.take(places), Csr(trial.relevant[places])
+    trial = sampled(trial, max_requests, seed)
+    queries, relevant = trial.queries, trial.relevant
     size = max(1, MAX_CELLS // queries.n_items)
     pieces: dict[Scaling, list[LabelledSignals]] = {scaling: [] for scaling in scalings}
     with task(f"score the {trial.name} block", len(queries)) as running:
@@ -71,14 +50,35 @@ def trial_signals(
             raw = [
                 allowed_scores(base, batch, trial.exclude_seen, trial.candidates) for base in bases
             ]
-            item_row = _union(_without_hidden(raw, trial, places[place]), n_candidates)
+            item_row = union(_without_hidden(raw, trial, place), n_candidates)
             for scaling in scalings:
                 pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
             running.advance(len(batch))
     return {scaling: _joined(parts) for scaling, parts in pieces.items()}
 
 
-def _without_hidden(raw: Sequence[Floats], trial: Trial, places: Ints) -> Sequence[Floats]:
+def sampled(trial: Trial, max_requests: int, seed: int) -> Trial:
+    """The trial, cut down to so many of its requests."""
+    if len(trial.queries) <= max_requests:
+        return trial
+    places = generator(seed, "meta.requests").choice(
+        len(trial.queries), max_requests, replace=False
+    )
+    return taken(trial, np.sort(places))
+
+
+def taken(trial: Trial, places: Ints) -> Trial:
+    """Some of a trial's requests, in the given order."""
+    hidden = None if trial.hidden is None else Csr(trial.hidden[places])
+    return replace(
+        trial,
+        queries=trial.queries.take(places),
+        relevant=Csr(trial.relevant[places]),
+        hidden=hidden,
+    )
+
+
+def _without_hidden(raw: Sequence[Floats], trial: Trial, place: slice) -> Sequence[Floats]:
     """Scores with NaN where the trial hides an item; only for proposing.
 
     The scale is taken over hidden items too: whoever blends a real request does not know
@@ -86,7 +86,7 @@ def _without_hidden(raw: Sequence[Floats], trial: Trial, places: Ints) -> Sequen
     """
     if trial.hidden is None:
         return raw
-    where = Csr(trial.hidden[places]).tocoo().coords
+    where = Csr(trial.hidden[place]).tocoo().coords
     shown = [scores.copy() for scores in raw]
     for scores in shown:
         scores[where] = np.nan
@@ -108,7 +108,7 @@ def allowed_scores(
     return scores
 
 
-def _union(raw: Sequence[Floats], n_candidates: int) -> Rows:
+def union(raw: Sequence[Floats], n_candidates: int) -> Rows:
     """Sorted distinct proposals of each request, -1 at the end of shorter lists."""
     proposals = np.concatenate([top_k(scores, n_candidates) for scores in raw], axis=1)
     proposals.sort(axis=1)

@@ -1,0 +1,54 @@
+"""Everything that can be set about a system, and the bases it has by default."""
+
+from typing import Annotated, Any, Self
+
+from crossfade.config import Field, Settings
+from crossfade.data import Target
+from crossfade.data.splits import ProtocolConfig
+from crossfade.evaluation.config import EvaluationConfig
+from crossfade.meta.blending import BlendConfig
+from crossfade.meta.updating import on_device
+from crossfade.training.config import DeviceName
+
+DEFAULT_BASES: dict[str, dict[str, Any]] = {
+    "popularity": {"model": "popularity", "half_life_days": 90.0},
+    "trending": {"model": "popularity", "half_life_days": 7.0},
+    "all_time": {"model": "popularity", "half_life_days": None},
+    "item_knn": {"model": "item_knn"},
+    "ease": {"model": "ease"},
+    "nmf": {"model": "nmf"},
+    "ials": {"model": "ials"},
+    "session_knn": {"model": "session_knn"},
+    "content_knn": {"model": "content_knn"},
+    "genre_item_knn": {"model": "genre_item_knn"},
+}
+
+
+COMPARED = ("static", "rrf", "combsum", "hard_selection", "ridge", "fwls")
+"""Fusion models that are fitted in seconds; the others are named in ``compare``, or by ``--fusion``."""
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""Labels name files in a bundle and columns in reports."""
+
+
+class HybridConfig(Settings):
+    """Everything that can be set about a system."""
+
+    bases: dict[Label, dict[str, Any]] = Field(
+        DEFAULT_BASES,
+        min_length=1,
+        description="Base recommenders by label; `model` names the kind, the other keys are its settings.",
+    )
+    blend: BlendConfig = Field(BlendConfig(), description="How the blend is learned.")
+    compare: tuple[str, ...] = Field(
+        COMPARED,
+        description="Fusion models that `evaluate` fits and shows beside the one that serves, on the same signals. "
+        "Those whose extra is not installed are left out.",
+    )
+    protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
+    target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
+
+    def on_device(self, device: DeviceName) -> Self:
+        """The same settings, with networks trained on a device."""
+        return self.changed(bases=on_device(self.bases, device))

@@ -1,0 +1,174 @@
+"""From requests to candidate lists with everything a blend looks at; for training and serving alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from crossfade.data import Queries
+from crossfade.evaluation.judge import Scorer
+from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
+from crossfade.fusion.scaling import scale
+from crossfade.meta.context import ContextReader
+from crossfade.meta.signals import allowed_scores, union
+from crossfade.types import Bools, Csr, Floats, Rows
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class ListBuilder:
+    """Fitted bases, what they may list, and the context of what they were fitted on.
+
+    Attributes:
+        bases: By label.
+        reader: Context as of the end of the log the bases learned from.
+        exclude_seen: Whether items in the history may not be listed.
+        candidates: Items that may be listed, shape ``(n_items,)``; None means all.
+        n_candidates: Items each base proposes.
+    """
+
+    bases: Mapping[str, Scorer]
+    reader: ContextReader
+    exclude_seen: bool
+    candidates: Bools | None
+    n_candidates: int
+
+    def build(self, queries: Queries, hidden: Csr | None = None) -> tuple[Signals, Rows]:
+        """Candidates of each request and their signals.
+
+        Candidates are the union of each base's best ``n_candidates``.
+
+        Args:
+            queries: B requests.
+            hidden: Stored where an item may not be proposed, ``(B, n_items)``. The scale is taken
+                over hidden items too: whoever answers a real request does not know of them.
+
+        Returns:
+            The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
+        """
+        raw = [
+            allowed_scores(base, queries, self.exclude_seen, self.candidates)
+            for base in self.bases.values()
+        ]
+        shown = raw
+        if hidden is not None:
+            where = hidden.tocoo().coords
+            shown = [scores.copy() for scores in raw]
+            for scores in shown:
+                scores[where] = np.nan
+        item_row = union(shown, self.n_candidates)
+        mask = item_row >= 0
+        columns = np.where(mask, item_row, 0)
+        score, rank = (
+            np.stack([np.take_along_axis(scale(s, name), columns, axis=1) for s in raw], axis=-1)
+            for name in ("zscore", "reciprocal_rank")
+        )
+        score[~mask], rank[~mask] = np.nan, np.nan
+        reader = self.reader
+        signals = Signals(
+            score=score,
+            mask=mask,
+            reciprocal_rank=rank,
+            user=reader.user(queries),
+            item=reader.item(queries, item_row),
+            user_row=queries.user_row,
+            columns=self.columns,
+        )
+        return signals, item_row
+
+    @property
+    def columns(self) -> Columns:
+        """Names of what its signals hold."""
+        return Columns(tuple(self.bases), self.reader.user_columns, self.reader.item_columns)
+
+
+class _Last(Generic[T]):
+    """The last answer, for whoever asks the very same again; safe between threads."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Queries, T] | None = None
+
+    def __call__(self, queries: Queries, make: Callable[[Queries], T]) -> T:
+        # Question and answer are one value, read and written at once.
+        kept = self._kept
+        if kept is not None and kept[0] is queries:
+            return kept[1]
+        found = make(queries)
+        self._kept = (queries, found)
+        return found
+
+
+class SharedLists:
+    """A builder whose last answer is kept, so that several blends need not build it again."""
+
+    def __init__(self, builder: ListBuilder) -> None:
+        self.builder = builder
+        self._last: _Last[tuple[Signals, Rows]] = _Last()
+
+    def build(self, queries: Queries) -> tuple[Signals, Rows]:
+        """As `ListBuilder.build`."""
+        return self._last(queries, self.builder.build)
+
+
+@dataclass(frozen=True, eq=False)
+class FusedScorer:
+    """A fitted fusion model as a scorer.
+
+    Attributes:
+        name: In tables.
+        fusion: The model.
+        lists: Where its candidates come from.
+    """
+
+    name: str
+    fusion: FusionModel[Any]
+    lists: ListBuilder | SharedLists
+    _last: _Last[tuple[Columns, Rows, Fused]] = field(default_factory=_Last, init=False, repr=False)
+
+    def score_batch(self, queries: Queries) -> Floats:
+        """Blended scores of the candidates, NaN for all other items, shape ``(n, n_items)``."""
+        _, item_row, fused = self._fused(queries)
+        out = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
+        places = np.nonzero(item_row >= 0)
+        out[places[0], item_row[places]] = fused.score[places]
+        return out
+
+    def answers(self, query: Queries) -> bool:
+        """Whether the model gives one request any score."""
+        return not np.isnan(self._fused(query)[2].score).all()
+
+    def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]] | None:
+        """Share of each base in the scores of some items for one request, by label.
+
+        None where the model gives the request no score. Empty for an item that is no candidate,
+        and for all of them where the model weighs no bases, as trees do.
+        """
+        if not self.answers(query):
+            return None
+        columns, listed, fused = self._fused(query)
+        weights, labels = fused.weights[0], columns.bases
+        place = {int(row): at for at, row in enumerate(listed[0]) if row >= 0}
+        return [
+            {
+                label: float(weight)
+                for label, weight in zip(labels, weights[place[int(row)]], strict=True)
+                if weight > 0
+            }
+            if int(row) in place
+            else {}
+            for row in item_rows
+        ]
+
+    def _fused(self, queries: Queries) -> tuple[Columns, Rows, Fused]:
+        """Candidates and what the model says of them; of a single request, kept for who asks again.
+
+        A recommendation asks three times: for scores, for shares, and whether it was the model
+        that answered.
+        """
+        return self._last(queries, self._made) if len(queries) == 1 else self._made(queries)
+
+    def _made(self, queries: Queries) -> tuple[Columns, Rows, Fused]:
+        signals, item_row = self.lists.build(queries)
+        return signals.columns, item_row, self.fusion.forward(signals)
