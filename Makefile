@@ -29,7 +29,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## every benchmark table under benchmarks/ (about a quarter of an hour)
+bench: $(STAMP)  ## every benchmark table under benchmarks/ (an hour and a half)
 	$(BIN)/python -m benchmarks
 
 $(STAMP): pyproject.toml constraints.txt

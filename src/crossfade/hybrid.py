@@ -1,89 +1,40 @@
-"""The whole system in one file: fit bases, tune their blend out of time, recommend.
+"""The whole system in one file: fit bases, learn to blend them out of time, recommend.
 
 dataset ──cut by time──► base | fuse | calibrate | (test)
-bases fitted on base      ──► scores on fuse      ──► weights of the static blend
-bases fitted on base+fuse ──► scores on calibrate ──► keep the blend, or the best base
+bases fitted on base      ──► lists of the fuse block ──► static weights, and a fusion model
+bases fitted on base+fuse ──► lists of calibrate      ──► which of them does no harm
 bases fitted on everything ──► bundle ──► recommend, similar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from crossfade.arrays import top_k
-from crossfade.config import Field, Settings, validate
+from crossfade.config import validate
 from crossfade.data import Dataset, Queries, Target
 from crossfade.data.asking import Asking, Likes
-from crossfade.data.splits import ProtocolConfig, make_plan, possible_protocol
+from crossfade.data.splits import make_plan, possible_protocol
 from crossfade.errors import BundleError, ConfigError
-from crossfade.evaluation.config import EvaluationConfig
 from crossfade.index import Index, IndexConfig
-from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases, tune_blend
+from crossfade.meta.blending import Blend, BlendChoice, fit_bases
+from crossfade.meta.config import DEFAULT_BASES, HybridConfig
+from crossfade.meta.context import ContextReader
 from crossfade.meta.exporting import index_base
-from crossfade.meta.updating import Mode, change_since, on_device, update_bases
+from crossfade.meta.learning import LearnedBlend, learn
+from crossfade.meta.lists import FusedScorer, ListBuilder
+from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.updating import Mode, change_since, update_bases
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
 from crossfade.training.config import DeviceName
 from crossfade.types import Bools, Floats, Rows
 
-DEFAULT_BASES: dict[str, dict[str, Any]] = {
-    "popularity": {"model": "popularity", "half_life_days": 90.0},
-    "trending": {"model": "popularity", "half_life_days": 7.0},
-    "item_knn": {"model": "item_knn"},
-    "ease": {"model": "ease"},
-    "nmf": {"model": "nmf"},
-    "ials": {"model": "ials"},
-    "session_knn": {"model": "session_knn"},
-    "content_knn": {"model": "content_knn"},
-}
-
-
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-"""Labels name files in a bundle and columns in reports."""
-
-
-class HybridConfig(Settings):
-    """Everything that can be set about a system."""
-
-    bases: dict[Label, dict[str, Any]] = Field(
-        DEFAULT_BASES,
-        min_length=1,
-        description="Base recommenders by label; `model` names the kind, the other keys are its settings.",
-    )
-    blend: BlendConfig = Field(BlendConfig(), description="How the blend is tuned.")
-    protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
-    target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
-
-    def on_device(self, device: DeviceName) -> Self:
-        """The same settings, with networks trained on a device."""
-        return self.changed(bases=on_device(self.bases, device))
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One line of a list.
-
-    Attributes:
-        rank: 1 for the best.
-        item_id: The item.
-        title: From the catalogue, or None.
-        creator: From the catalogue, or None.
-        score: Blended score; comparable within one list only.
-        weights: Share each base had in this score, by label.
-    """
-
-    rank: int
-    item_id: str
-    title: str | None
-    creator: str | None
-    score: float
-    weights: dict[str, float]
+__all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
 
 class HybridModel:
@@ -100,11 +51,13 @@ class HybridModel:
         seed: int,
         version: str = "",
         previous: str | None = None,
+        learned: LearnedBlend | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
         self.bases = bases
-        self.blend = Blend(bases, choice, exclude_seen, self._candidates(), _taste_base(bases))
+        self.learned = learned
+        self.blend = self._blend(bases, choice, exclude_seen)
         self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
@@ -123,8 +76,9 @@ class HybridModel:
         config: HybridConfig | None = None,
         seed: int = 0,
         choice: BlendChoice | None = None,
+        learned: LearnedBlend | None = None,
     ) -> Self:
-        """Tune the blend out of time, then fit every base on the whole log.
+        """Learn to blend out of time, then fit every base on the whole log.
 
         Data without times is cut per user instead.
 
@@ -132,7 +86,10 @@ class HybridModel:
             dataset: The whole log.
             config: Settings; the defaults if None.
             seed: The run's one seed.
-            choice: A blend already tuned with these bases on this log; None tunes one.
+            choice: A static blend already tuned with these bases on this log; None tunes one,
+                and learns the fusion model of the settings.
+            learned: A fusion model already learned with it; None serves the static blend of
+                ``choice``.
 
         Raises:
             ConfigError: If settings are wrong.
@@ -144,10 +101,19 @@ class HybridModel:
         protocol = config.protocol
         if choice is None:
             plan = make_plan(dataset, protocol, seed)
-            choice = tune_blend(plan, config.bases, config.blend, seed)
+            found = learn(plan, config.bases, config.blend, (config.blend.fusion,), seed)
+            choice, learned = found.choice, found.blend(config.blend.fusion)
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
-        return cls(dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed)
+        return cls(
+            dataset,
+            config,
+            bases,
+            choice,
+            exclude_seen=exclude_seen,
+            seed=seed,
+            learned=learned,
+        )
 
     @classmethod
     def update(
@@ -171,7 +137,8 @@ class HybridModel:
 
         Raises:
             ConfigError: If ``previous`` was never saved, and so has no version to name.
-            DataError: If the data set has no times, is another one, or has no newer event.
+            DataError: If the data set has no times, is another one, or has no newer event; or if
+                its catalogue has columns that the blend did not learn with, or lacks some.
         """
         if not previous.version:
             raise ConfigError("the previous system has no version to go on from; save it first")
@@ -187,6 +154,7 @@ class HybridModel:
             exclude_seen=previous.blend.exclude_seen,
             seed=seed,
             previous=previous.version,
+            learned=None if previous.learned is None else previous.learned.moved(change.user_rows),
         )
 
     def index(self, base: str | None = None, config: IndexConfig | None = None) -> Index:
@@ -199,6 +167,20 @@ class HybridModel:
         if not self.version:
             raise ConfigError("the system has no version yet; save it, then build the index")
         return index_base(self.bases, base, config, self.version, self.seed)
+
+    def _blend(
+        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
+    ) -> Blend:
+        """What answers: the bases, and whatever blends them."""
+        candidates, taste = self._candidates(), _taste_base(bases)
+        if self.learned is None:
+            return Blend(bases, choice, exclude_seen, candidates, taste)
+        reader = ContextReader(self.dataset, tuple(bases), self.learned.track)
+        lists = ListBuilder(bases, reader, exclude_seen, candidates, self.config.blend.n_candidates)
+        self.learned.check(lists.columns)
+        name = self.learned.name
+        scorer = FusedScorer(name, self.learned.model, lists)
+        return Blend(bases, choice, exclude_seen, candidates, taste, learned=scorer, name=name)
 
     def _candidates(self) -> Bools | None:
         """What was evaluated is what is served: the same rule for what may be listed."""
@@ -277,9 +259,13 @@ class HybridModel:
         rows = top_k(score, k)[0]
         rows = rows[rows >= 0]
         shares = self.blend.shares(query, rows)
+        calibrator = None if self.learned is None else self.learned.calibrator
+        chances = self.blend.probabilities(query, score[0, rows], calibrator)
         return [
-            self._line(rank, int(row), float(score[0, row]), share)
-            for rank, (row, share) in enumerate(zip(rows, shares, strict=True), start=1)
+            self._line(rank, int(row), float(score[0, row]), share, chance)
+            for rank, (row, share, chance) in enumerate(
+                zip(rows, shares, chances, strict=True), start=1
+            )
         ]
 
     def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
@@ -337,6 +323,9 @@ class HybridModel:
             "n_events": self.dataset.n_events,
         }
         arrays = {f"base-{label}": base.state() for label, base in bases.items()}
+        if self.learned is not None:
+            header["fusion"], learned = self.learned.packed()
+            arrays |= learned
         self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
         return self.version
 
@@ -361,7 +350,10 @@ class HybridModel:
                 dataset,
                 config,
                 bases,
-                BlendChoice(**{**header["choice"], "flags": tuple(header["choice"]["flags"])}),
+                learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
+                choice=BlendChoice(
+                    **{**header["choice"], "flags": tuple(header["choice"]["flags"])}
+                ),
                 exclude_seen=header["exclude_seen"],
                 seed=header["seed"],
                 version=bundle.version,
@@ -377,7 +369,14 @@ class HybridModel:
             raise ConfigError(f"k must be 1 or more, got {k}")
         return min(k, self.dataset.n_items)
 
-    def _line(self, rank: int, row: int, score: float, weights: dict[str, float]) -> Recommendation:
+    def _line(
+        self,
+        rank: int,
+        row: int,
+        score: float,
+        weights: dict[str, float],
+        probability: float | None = None,
+    ) -> Recommendation:
         items = self.dataset.items
         return Recommendation(
             rank=rank,
@@ -386,6 +385,7 @@ class HybridModel:
             creator=items["creator"][row] if "creator" in items.columns else None,
             score=score,
             weights=weights,
+            probability=probability,
         )
 
 

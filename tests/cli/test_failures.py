@@ -175,13 +175,13 @@ def test_two_models_of_one_name_are_refused_before_the_work(
     )
 
 
-def test_no_base_may_be_called_as_the_blend_is(
+def test_no_base_may_be_called_as_a_fusion_model_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "s.toml"
-    settings.write_text('[bases.blend]\nmodel = "popularity"\n')
+    settings.write_text('[bases.meta]\nmodel = "popularity"\n')
     assert run(["evaluate", "no-such-data", "--config", str(settings)]) == 1
-    assert "bases.blend" in capsys.readouterr().err
+    assert "bases.meta" in capsys.readouterr().err
 
 
 def test_doctor_says_that_a_file_is_no_place(

@@ -15,6 +15,7 @@ from crossfade.cli import (
     demonstrating,
     evaluating,
     fitting,
+    fusing,
     importing,
     indexing,
     recommending,
@@ -57,6 +58,7 @@ app.command("import")(importing.import_command)
 app.command("check")(importing.check_command)
 app.command("fit")(fitting.fit)
 app.command("evaluate")(evaluating.evaluate)
+app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
 app.command("index")(indexing.index)

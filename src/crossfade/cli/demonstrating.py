@@ -35,7 +35,13 @@ def demo(
         experiment = run_experiment(
             world.dataset, config.bases, config.blend, config.protocol, seed=seed
         )
-        model = HybridModel.fit(world.dataset, config, seed, choice=experiment.choice)
+        model = HybridModel.fit(
+            world.dataset,
+            config,
+            seed,
+            choice=experiment.choice,
+            learned=experiment.learned.blend(experiment.fusion),
+        )
     model.save(out / "bundle")
     save(experiment.evaluation, out)
     print_evaluation(experiment.evaluation)

@@ -7,15 +7,24 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from crossfade.cli.fitting import ConfigOption, DatasetArgument, JsonOption, SeedOption, read_config
+from crossfade.cli.fitting import (
+    ConfigOption,
+    DatasetArgument,
+    FusionOption,
+    JsonOption,
+    SeedOption,
+    read_config,
+)
 from crossfade.errors import ConfigError
 
 if TYPE_CHECKING:
     from crossfade.evaluation import Evaluation
+    from crossfade.fusion.base import FusionModel
+    from crossfade.meta.blending import BlendChoice
     from crossfade.meta.experiment import Experiment
 
 
@@ -36,6 +45,11 @@ def evaluate(
         ),
     ] = None,
     as_json: JsonOption = False,
+    fusion: FusionOption = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare/--no-compare", help="Also fit and show the other fusion models."),
+    ] = True,
     scores: Annotated[
         list[Path] | None,
         typer.Option(
@@ -43,18 +57,19 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Judge every base and their blend on the last block of the log."""
+    """Judge every base and the ways to blend them on the last block of the log."""
     from crossfade.cli.progress import reporter
     from crossfade.data import load_dataset
     from crossfade.data.splits import ProtocolName
     from crossfade.evaluation import read_scores, save, to_json
     from crossfade.meta.experiment import run_experiment
+    from crossfade.meta.learning import installed
     from crossfade.progress import reporting_to
 
     if protocol is not None and protocol not in get_args(ProtocolName):
         choices = ", ".join(get_args(ProtocolName))
         raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
-    settings = read_config(config)
+    settings = read_config(config, fusion)
     _check_names(list(settings.bases), scores or [])
     rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
     with reporting_to(reporter()):
@@ -69,13 +84,19 @@ def evaluate(
             settings.blend,
             rules,
             settings.evaluation,
+            fusions=installed(settings.compare if compare else ()),
             outside=[read_scores(path, data) for path in scores or []],
             seed=seed,
         )
     if out is not None:
         save(experiment.evaluation, out)
     if as_json:
-        typer.echo(json.dumps(to_json(experiment.evaluation), allow_nan=False))
+        answer = {
+            **to_json(experiment.evaluation),
+            "fusion": experiment.fusion,
+            "calibration": [row.to_json() for row in experiment.probabilities],
+        }
+        typer.echo(json.dumps(answer, allow_nan=False))
         return
     print_evaluation(experiment.evaluation)
     for line in blend_lines(experiment):
@@ -90,9 +111,11 @@ def _check_names(labels: list[str], scores: Sequence[Path]) -> None:
     Raises:
         ConfigError: If a label or a file of scores has a name that is taken.
     """
-    if "blend" in labels:
-        raise ConfigError("bases.blend: the blend itself is called so; choose another label")
-    taken = {*labels, "blend"}
+    from crossfade.fusion.registry import FUSIONS
+
+    for label in sorted(set(labels) & set(FUSIONS)):
+        raise ConfigError(f"bases.{label}: a fusion model is called so; choose another label")
+    taken = {*labels, *FUSIONS}
     for path in scores:
         if path.stem in taken:
             raise ConfigError(
@@ -153,13 +176,48 @@ def table_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
 
 def blend_lines(experiment: "Experiment") -> list[str]:
     """How the blend came about, and what bases say about themselves."""
-    choice = experiment.choice
+    model = experiment.learned.models.get(experiment.fusion)
+    lines = choice_lines(experiment.choice)
+    lines += fusion_lines(experiment.fusion, model)
+    lines += [
+        f"probabilities, {row.name} users ({row.n:,} candidates of {row.n_requests:,} requests, {row.share:.2%} "
+        f"wanted): calibration error {row.error_text}, Brier {row.brier:.4f}, log-loss {row.log_loss:.4f}"
+        for row in experiment.probabilities
+    ]
+    lines += [f"note: {text}" for label in experiment.notices for text in experiment.notices[label]]
+    return lines
+
+
+def choice_lines(choice: "BlendChoice") -> list[str]:
+    """The static blend."""
     used = sorted(((w, label) for label, w in choice.weights.items() if w > 0), reverse=True)
-    lines = [f"blend ({choice.scaling}): " + ", ".join(f"{label} {w:.2f}" for w, label in used)]
+    lines = [
+        f"static blend ({choice.scaling}): " + ", ".join(f"{label} {w:.2f}" for w, label in used)
+    ]
     if choice.calibrate_blend < choice.calibrate_base:
         lines.append(
-            f"the tuned blend lost to {choice.best_base} on the calibrate block "
-            f"({choice.calibrate_blend:.4f} to {choice.calibrate_base:.4f}), so that base serves alone"
+            f"the tuned static blend lost to {choice.best_base} on the calibrate block "
+            f"({choice.calibrate_blend:.4f} to {choice.calibrate_base:.4f}), so that base serves in its place"
         )
-    lines += [f"note: {text}" for label in experiment.notices for text in experiment.notices[label]]
+    return lines
+
+
+def fusion_lines(name: str, model: "FusionModel[Any] | None") -> list[str]:
+    """What serves, and what the do-no-harm test said."""
+    from crossfade.fusion.auto import AutoFusion
+
+    if model is None:
+        return [f"fusion {name}: too few lists to learn from, so the static blend serves"]
+    if not isinstance(model, AutoFusion):
+        return [f"fusion {name} serves"]
+    used = [f"{kind} {share:.2f}" for kind, share in model.shares.items() if share > 0]
+    lines = [f"fusion auto: {', '.join(used)}"]
+    lines += [f"flag: {kind} was not tried; install crossfade[boost]" for kind in model.left_out]
+    for verdict in model.verdicts:
+        if verdict.n:
+            lines.append(
+                f"  {verdict.name} users on the calibrate block (n = {verdict.n:,}): learned "
+                f"{verdict.learned:.4f}, static {verdict.static:.4f}, better in {verdict.certainty:.0%} of "
+                f"resamples; {'learned' if verdict.serves else 'static'} serves"
+            )
     return lines

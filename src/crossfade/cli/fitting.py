@@ -18,12 +18,23 @@ JsonOption = Annotated[
 ]
 
 
-def read_config(path: Path | None) -> "HybridConfig":
-    """Settings of the file, or the defaults."""
+FusionOption = Annotated[
+    str | None,
+    typer.Option("--fusion", help="How the bases are blended: auto, static, meta, lambdamart …"),
+]
+
+
+def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
+    """Settings of the file, or the defaults, with another fusion model if one is named."""
     from crossfade.config import load_toml
+    from crossfade.fusion.registry import fusion_kind
     from crossfade.hybrid import HybridConfig
 
-    return HybridConfig() if path is None else load_toml(HybridConfig, path)
+    settings = HybridConfig() if path is None else load_toml(HybridConfig, path)
+    if fusion is not None:
+        fusion_kind(fusion)  # an unknown name is told now, not after an hour of fitting
+        settings = settings.changed(blend=settings.blend.changed(fusion=fusion))
+    return settings
 
 
 def fit(
@@ -42,21 +53,22 @@ def fit(
         DeviceName | None,
         typer.Option("--device", help="Where networks are trained; otherwise as the settings say."),
     ] = None,
+    fusion: FusionOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train the bases and a static blend tuned out of time; write one bundle."""
+    """Train the bases, learn out of time how to blend them, and write one bundle."""
     from crossfade.cli.progress import reporter
     from crossfade.data import load_dataset
     from crossfade.files import refuse_foreign
     from crossfade.hybrid import HybridModel
     from crossfade.progress import reporting_to
 
-    if weekly_from is not None and config is not None:
+    if weekly_from is not None and (config is not None or fusion is not None):
         raise typer.BadParameter(
-            "--weekly-from keeps the settings of that bundle; leave --config out, or fit in full"
+            "--weekly-from keeps the settings of that bundle; leave --config and --fusion out, or fit in full"
         )
     refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
-    settings = read_config(config)
+    settings = read_config(config, fusion)
     if device is not None:
         settings = settings.on_device(device)
     with reporting_to(reporter()):
@@ -75,17 +87,17 @@ def fit(
 def describe(model: "HybridModel") -> list[str]:
     """What was learned, in a few lines."""
     data, choice = model.dataset, model.blend.choice
-    used = sorted(((w, label) for label, w in choice.weights.items() if w > 0), reverse=True)
+    from crossfade.cli.evaluating import choice_lines, fusion_lines
+
     tuned = "" if model.previous is None else " when it was tuned"
     lines = [
         f"{data.name}: {data.n_events:,} events, {data.n_users:,} users, {data.n_items:,} items",
-        f"blend ({choice.scaling}): "
-        + ", ".join(f"{label} {weight:.2f}" for weight, label in used),
-        f"NDCG@{model.config.blend.depth} on the calibrate block{tuned}: blend {choice.calibrate_blend:.4f}, "
-        f"best base {choice.best_base} {choice.calibrate_base:.4f}",
+        *choice_lines(choice),
+        f"NDCG@{model.config.blend.depth} on the calibrate block{tuned}: static blend "
+        f"{choice.calibrate_blend:.4f}, best base {choice.best_base} {choice.calibrate_base:.4f}",
     ]
+    if model.learned is not None:
+        lines += fusion_lines(model.learned.name, model.learned.model)
     lines += [f"flag: {flag}" for flag in choice.flags]
-    if choice.calibrate_blend < choice.calibrate_base:
-        lines.append("the blend did not hold there, so the best base serves alone")
     lines += [f"note: {notice}" for base in model.bases.values() for notice in base.notices]
     return lines
