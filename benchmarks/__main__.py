@@ -14,6 +14,8 @@ BENCHMARKS = (
     "ann",
     "two_tower_speed",
     "content",
+    "fusion",
+    "episodes_speed",
 )
 
 

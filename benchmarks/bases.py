@@ -75,7 +75,7 @@ def _run(source: Path, folder: Path, protocol: str, config: HybridConfig) -> Exp
     return run_experiment(
         load_dataset(folder / source.name),
         config.bases,
-        config.blend,
+        config.blend.changed(fusion="static"),
         config.protocol.changed(name=protocol),
         config.evaluation,
         seed=SEED,
@@ -121,9 +121,9 @@ def _ease_on_the_base_block(directory: Path) -> str:
 def _losses(name: str, protocol: str, evaluation: Evaluation) -> Iterator[str]:
     """Where some base beats the blend, over all users and in slices."""
     for row in evaluation.comparisons.iter_rows(named=True):
-        if row["model"] == "blend" and row["against"] == "best other" and row["difference"] < 0:
+        if row["model"] == "static" and row["against"] == "best other" and row["difference"] < 0:
             yield _loss(name, protocol, "all users", row["other"], row)
-    slices = evaluation.losing_slices("blend")
+    slices = evaluation.losing_slices("static")
     for row in slices.iter_rows(named=True):
         if row["difference_high"] is not None and row["difference_high"] < 0:
             at = {**row, "low": row["difference_low"], "high": row["difference_high"]}

@@ -173,11 +173,11 @@ def _asked(part: str, data: str, question: str) -> list[Job]:
 
 
 def _shortened(settings: dict[str, Any], steps: int) -> dict[str, Any]:
-    """The documented form keeps its own length: 50 epochs."""
+    """One network, unless that is the question; the documented form keeps its length: 50 epochs."""
     if settings.get("form") == "documented":
         return settings
     examples = {**settings.get("examples", {}), "min_steps": steps}
-    return {**settings, "examples": examples, "train": {"epochs": 1}}
+    return {"n_networks": 1, **settings, "examples": examples, "train": {"epochs": 1}}
 
 
 if __name__ == "__main__":

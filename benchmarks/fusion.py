@@ -1,0 +1,255 @@
+"""Learned blends against every base and every classic stacker, on five public sets.
+
+    python -m benchmarks.fusion [--data ../shared/data] [--only amazon-cds] [--seeds 1] [--keep FOLDER]
+
+Every model is fed the same signals and context: the fuse block and the blocks before it to learn
+from, the calibrate block to choose by, the test block judged once. ``--keep`` keeps the signals of
+each set there and takes them from there. Writes ``benchmarks/fusion.md``.
+"""
+
+import argparse
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from crossfade.cli.progress import reporter
+from crossfade.config import load_toml
+from crossfade.data import load_dataset
+from crossfade.data.importing import ImportMapping, import_table
+from crossfade.data.splits import ProtocolConfig, make_plan
+from crossfade.evaluation.statistics import resampled_means
+from crossfade.fusion.auto import AutoFusion, slice_of
+from crossfade.fusion.base import LabelledSignals
+from crossfade.fusion.registry import make_fusion
+from crossfade.fusion.static import list_ndcg
+from crossfade.meta.blending import BlendConfig, fit_bases
+from crossfade.meta.chain import Material, gather, without_clock
+from crossfade.meta.config import DEFAULT_BASES
+from crossfade.meta.contextual import contextual_signals
+from crossfade.progress import reporting_to
+from crossfade.rng import generator
+from crossfade.types import Doubles
+
+ROOT = Path(__file__).parent.parent
+SETS = (
+    ("movielens-100k", "time"),
+    ("amazon-cds", "time"),
+    ("thirtymusic-sessions", "time"),
+    ("wfmu-playlists", "time"),
+    ("lastfm-hetrec2011", "user"),
+)
+STACKERS = ("rrf", "static", "ridge", "fwls", "lambdamart")
+OTHERS = (
+    "combsum",
+    "confidence_weighted",
+    "learned_weights",
+    "adaptive",
+    "hard_selection",
+    "meta",
+    "attention",
+    "hypernetwork",
+    "personalised",
+    "maml",
+)
+SEEDED = ("lambdamart", "meta", "attention", "hypernetwork", "personalised", "maml", "auto")
+RESAMPLES = 2_000
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Signals of one set: to learn from, and to be judged by."""
+
+    material: Material
+    test: LabelledSignals
+
+
+@dataclass
+class Found:
+    """NDCG@10 of each test request by model, the mean over seeds; and seconds of a fit."""
+
+    name: str
+    protocol: str
+    bases: dict[str, Doubles]
+    models: dict[str, Doubles] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Learned blends on five public sets.")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--only", help="some of the sets, with commas")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", default=",".join((*STACKERS, *OTHERS, "auto")))
+    parser.add_argument("--keep", type=Path, help="folder for the signals of each set")
+    parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "fusion.md")
+    asked = parser.parse_args()
+    began, found = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder, reporting_to(reporter()):
+        for name, protocol in SETS:
+            if asked.only is None or name in asked.only.split(","):
+                block = _block(asked.data, Path(folder), name, protocol, asked.keep)
+                found.append(_judged(name, protocol, block, asked.models.split(","), asked.seeds))
+                text = _page(found, asked.seeds, time.monotonic() - began)
+                asked.to.write_text(text, encoding="utf-8")
+    print(asked.to.read_text(encoding="utf-8"))
+
+
+def _block(data: Path, folder: Path, name: str, protocol: str, keep: Path | None) -> Block:
+    """Signals of a set; a kept file is this program's own, so unpickling it is safe."""
+    kept = None if keep is None else keep / f"{name}-{protocol}.pickle"
+    if kept is not None and kept.exists():
+        found: Block = pickle.loads(kept.read_bytes())  # noqa: S301
+        return found
+    mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
+    import_table(mapping, folder / name, root=data / name, now=datetime.now(UTC))
+    plan = make_plan(load_dataset(folder / name), ProtocolConfig(name=protocol), SEED)
+    config = BlendConfig()
+    material = gather(plan, DEFAULT_BASES, config, SEED)
+    trial = plan.tests[0]
+    test = contextual_signals(
+        trial,
+        fit_bases(DEFAULT_BASES, trial.train, SEED),
+        material.track,
+        n_candidates=config.n_candidates,
+        max_requests=config.max_requests,
+        seed=SEED,
+    )
+    block = Block(material, test if material.clock else without_clock(test))
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(pickle.dumps(block, protocol=5))
+    return block
+
+
+def _judged(name: str, protocol: str, block: Block, models: Sequence[str], n_seeds: int) -> Found:
+    test = block.test
+    bases = {
+        label: _ndcg(test, test.signals.score[:, :, place])
+        for place, label in enumerate(test.signals.columns.bases)
+    }
+    found = Found(name, protocol, bases)
+    for model in models:
+        values, seconds = [], []
+        for seed in range(n_seeds if model in SEEDED else 1):
+            began = time.monotonic()
+            fitted = make_fusion(model).fit(block.material.train, block.material.calibrate, seed)
+            seconds.append(time.monotonic() - began)
+            values.append(_ndcg(test, fitted.forward(test.signals).score))
+            if isinstance(fitted, AutoFusion) and seed == 0:
+                found.notes += _verdicts(fitted)
+        found.models[model] = np.mean(values, axis=0)
+        found.seconds[model] = float(np.median(seconds))
+        mean = found.models[model].mean()
+        _say(f"{name} {model}: {mean:.4f}, {found.seconds[model]:.0f} s a fit")
+    sizes = np.bincount(slice_of(test.signals), minlength=3).tolist()
+    found.notes.append(
+        "test requests by history, cold / warm / hot: " + " / ".join(map(str, sizes))
+    )
+    return found
+
+
+def _verdicts(model: AutoFusion) -> list[str]:
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in model.shares.items() if share)
+    lines = [f"auto, seed 0: {shares}"]
+    lines += [
+        f"calibrate block, {verdict.name} (n = {verdict.n}): learned {verdict.learned:.4f}, static "
+        f"{verdict.static:.4f}; {'learned' if verdict.serves else 'static'} serves"
+        for verdict in model.verdicts
+        if verdict.n
+    ]
+    return lines
+
+
+def _ndcg(labelled: LabelledSignals, score: np.ndarray) -> Doubles:
+    return list_ndcg(score, labelled.relevant, labelled.n_relevant, 10)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _ratio(ours: Doubles, theirs: Doubles) -> tuple[float, float, float]:
+    """Ratio of means with a paired bootstrap interval over requests."""
+    both = np.stack([ours, theirs], axis=1)
+    drawn = resampled_means(both, RESAMPLES, generator(SEED, "benchmarks.fusion"))
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return float(ours.mean() / theirs.mean()), float(low), float(high)
+
+
+def _best(models: dict[str, Doubles]) -> str:
+    return max(models, key=lambda name: float(models[name].mean()))
+
+
+def _page(found: Sequence[Found], n_seeds: int, seconds: float) -> str:
+    lines = [
+        "# Learned blends",
+        "",
+        f"`python -m benchmarks.fusion --seeds {n_seeds}`, {seconds / 60:.0f} minutes, default settings. "
+        "NDCG@10 on the test block over all known items. Models that draw random numbers are means over "
+        f"{n_seeds} seed{'s' if n_seeds > 1 else ''}. Intervals are 95 % paired bootstrap over requests. "
+        "The best base and the best stacker are picked on these very requests, which favours them.",
+        "",
+    ]
+    for against, title, pick in (
+        ("bases", "the best base", lambda one: one.bases),
+        ("stackers", "the best classic stacker", _stackers),
+    ):
+        lines += [
+            f"## auto against {title}",
+            "",
+            f"| set | n | auto | {title} | | ratio [95 %] |",
+            "| --- | ---: | ---: | ---: | --- | ---: |",
+        ]
+        ratios = []
+        for one in found:
+            if "auto" not in one.models or not pick(one):
+                continue
+            name = _best(pick(one))
+            ours, theirs = one.models["auto"], pick(one)[name]
+            ratio, low, high = _ratio(ours, theirs)
+            ratios.append(ratio)
+            lines.append(
+                f"| {one.name}, {one.protocol} | {len(ours):,} | {ours.mean():.4f} | {theirs.mean():.4f} | "
+                f"{name} | {ratio:.3f} [{low:.3f}, {high:.3f}] |"
+            )
+        if ratios:
+            mean = float(np.exp(np.mean(np.log(ratios))))
+            lines += ["", f"Geometric mean over {len(ratios)} sets: {mean:.3f} ({against}).", ""]
+    return "\n".join([*lines, *(line for one in found for line in _section(one))])
+
+
+def _stackers(one: Found) -> dict[str, Doubles]:
+    return {name: values for name, values in one.models.items() if name in STACKERS}
+
+
+def _section(one: Found) -> list[str]:
+    best = one.bases[_best(one.bases)]
+    rows = sorted({**one.bases, **one.models}.items(), key=lambda row: -row[1].mean())
+    lines = [
+        f"## {one.name}, protocol {one.protocol}",
+        "",
+        *(f"- {note}" for note in one.notes),
+        "",
+        "| model | NDCG@10 | to the best base [95 %] | fit (s) |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, values in rows:
+        ratio, low, high = _ratio(values, best)
+        seconds = f"{one.seconds[name]:.0f}" if name in one.seconds else "base"
+        lines.append(
+            f"| {name} | {values.mean():.4f} | {ratio:.3f} [{low:.3f}, {high:.3f}] | {seconds} |"
+        )
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    main()
