@@ -75,13 +75,14 @@ def test_the_documented_towers_read_492_and_92_columns_and_meet_in_64() -> None:
 @pytest.mark.parametrize("form", ["default", "documented"])
 @pytest.mark.parametrize("n", [1, 7])
 def test_a_batch_of_one_and_a_batch_of_seven_agree(form: str, n: int) -> None:
-    network = TwoTower(TwoTowerConfig(form=form), SIZES).eval()
+    config = TwoTowerConfig(form=form)
+    network = TwoTower(config, SIZES).eval()
     found, pooled = network.item(_items())
     histories = [[0, 1], [], [5], [2, 2, 3], [4], [0], [1, 2, 3, 4, 5]]
     together = network.user(_users(histories), pooled)
     alone = network.user(_users(histories[:n]), pooled)
-    assert alone.shape == (n, 128)
-    assert found.shape == (6, 128)
+    assert alone.shape == (n, config.output_dim)
+    assert found.shape == (6, config.output_dim)
     torch.testing.assert_close(alone, together[:n])
 
 
