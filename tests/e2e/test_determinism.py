@@ -1,7 +1,4 @@
-"""A seed gives the same answers in another process, on other cores, under another hash seed.
-
-Of the static blend: `auto` does not yet hold this when the number of threads changes.
-"""
+"""A seed gives the same answers in another process, on other cores, under another hash seed."""
 
 import os
 import subprocess
@@ -19,7 +16,7 @@ from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.experiment import run_experiment
 
 data = make_world(WorldConfig(n_listeners=150, n_tracks=300, n_artists=60, n_plays=12_000), seed=5).dataset
-config = HybridConfig(blend={"fusion": "static"})
+config = HybridConfig()
 model = HybridModel.fit(data, config, seed=5)
 lists = [[asdict(line) for line in model.recommend(user=user)] for user in data.user_ids.ids[:20]]
 found = run_experiment(data, config.bases, config.blend, config.protocol, seed=5)

@@ -23,6 +23,9 @@ from crossfade.types import Bools, Doubles
 CONFIGS = Path(__file__).parents[2] / "configs"
 RealData = Callable[[str], Path]
 
+STATIC = ("--fusion", "static", "--no-compare")
+"""For claims about bases: nothing else is learned."""
+
 
 def imported(name: str, real_data: RealData, tmp_path: Path) -> Path:
     to = tmp_path / name
@@ -76,17 +79,8 @@ def test_movielens_by_each_users_own_order(
     real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = imported("movielens-100k", real_data, tmp_path)
-    answer = evaluated(
-        directory,
-        tmp_path,
-        capsys,
-        ["popularity", "ease"],
-        "--protocol",
-        "user",
-        "--fusion",
-        "static",
-        "--no-compare",
-    )
+    bases = ["popularity", "ease"]
+    answer = evaluated(directory, tmp_path, capsys, bases, "--protocol", "user", *STATIC)
     assert 0.12 < ndcg(answer, "ease") < 0.21
     assert any("per-user blocks" in flag for flag in answer["flags"])
 
@@ -136,7 +130,7 @@ def test_data_without_times_are_flagged_and_cut_per_user(
     real_data: RealData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = imported("lastfm-hetrec2011", real_data, tmp_path)
-    answer = evaluated(directory, tmp_path, capsys, ["popularity", "item_knn"])
+    answer = evaluated(directory, tmp_path, capsys, ["popularity", "item_knn"], *STATIC)
     assert answer["protocol"] == "user"
     assert answer["flags"][0] == "no times: protocol time is impossible, user instead"
     assert ndcg(answer, "item_knn") > 2 * ndcg(answer, "popularity")
@@ -153,7 +147,7 @@ def test_within_sessions_the_session_model_is_by_far_the_best(
 ) -> None:
     directory = imported(name, real_data, tmp_path)
     bases = ["popularity", "item_knn", "session_knn"]
-    answer = evaluated(directory, tmp_path, capsys, bases, "--protocol", "repeat")
+    answer = evaluated(directory, tmp_path, capsys, bases, "--protocol", "repeat", *STATIC)
     assert ndcg(answer, "session_knn") > 1.1 * ndcg(answer, "item_knn")
     assert ndcg(answer, "session_knn") > 3 * ndcg(answer, "popularity")
 

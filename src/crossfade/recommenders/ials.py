@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from crossfade.config import Field
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts
+from crossfade.recommenders.kernels import csr_parts, gram
 from crossfade.threads import n_threads, over
 from crossfade.types import Csr, Floats, Ints, Rows
 
@@ -70,7 +70,7 @@ class IALS(FactorRecommender[IALSConfig]):
             len(vectors),
             *csr_parts(evidence),
             np.float32(self.config.alpha),
-            (self._item.T @ self._item + ridge).astype(np.float32),
+            (gram(self._item) + ridge).astype(np.float32),
             self._item,
             vectors,
         )

@@ -5,10 +5,12 @@ numbers that its requests give one by one. Kernels let go of the interpreter loc
 plain threads then use all cores without Numba's slow parallel compilation.
 """
 
+from functools import cache
 from typing import Literal
 
 import numba
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from crossfade.threads import over
 from crossfade.types import Csr, Floats, Ints, Rows
@@ -51,6 +53,17 @@ def weighted_sparse_sums(weights: Csr, rows: Csr) -> Floats:
     out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
     over(_add_sparse, len(out), *csr_parts(weights), *csr_parts(rows), out)
     return out
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def gram(rows: Floats) -> Floats:
+    """``rows.T @ rows`` on one thread: BLAS sums in another order when it has more."""
+    with _blas().limit(limits=1, user_api="blas"):
+        return rows.T @ rows
 
 
 def factor_products(left: Floats, right: Floats) -> Floats:

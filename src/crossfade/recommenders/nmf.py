@@ -6,7 +6,7 @@ import numpy as np
 from crossfade.config import Field
 from crossfade.progress import track
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, transposed
+from crossfade.recommenders.kernels import csr_parts, gram, transposed
 from crossfade.threads import over
 from crossfade.types import Csr, Doubles, Floats, Ints, Rows
 
@@ -75,7 +75,6 @@ class NMF(FactorRecommender[NMFConfig]):
     ) -> Doubles:
         """Improve ``solved`` in place; gives each row's loss on its observed pairs."""
         loss = np.zeros(len(solved))
-        gram = fixed.T @ fixed
         over(
             _descend,
             len(solved),
@@ -84,7 +83,7 @@ class NMF(FactorRecommender[NMFConfig]):
             np.float32(self.config.regularisation),
             np.float32(self.config.sparsity / 2),
             sweeps,
-            gram,
+            gram(fixed),
             fixed,
             solved,
             loss,
@@ -93,7 +92,7 @@ class NMF(FactorRecommender[NMFConfig]):
 
     def _objective(self, loss: Doubles, user: Floats, item: Floats) -> float:
         # The products that `_solve` makes as well; doubles would cost a tenth of the fit.
-        users, items = ((side.T @ side).astype(np.float64) for side in (user, item))
+        users, items = (gram(side).astype(np.float64) for side in (user, item))
         everywhere = np.sum(users * items)
         size = np.trace(users) + np.trace(items)
         total = user.sum(dtype=np.float64) + item.sum(dtype=np.float64)
