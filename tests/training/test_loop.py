@@ -172,6 +172,16 @@ def test_patience_0_never_stops() -> None:
     assert same(weights(model), seen[0])
 
 
+@pytest.mark.parametrize(("at_start", "kept"), [(0.5, "start"), (0.4, "start"), (0.3, "best")])
+def test_the_start_is_kept_on_demand_where_no_epoch_is_better(at_start: float, kept: str) -> None:
+    model = Network()
+    start = weights(model)
+    # The start is judged after the epochs.
+    validate, seen = scripted([0.1, 0.4, 0.2, at_start])
+    run(model, CPU.changed(epochs=3, patience=0), validate=validate, keep_start=True)
+    assert same(weights(model), start if kept == "start" else seen[1])
+
+
 def test_without_validation_the_last_epoch_is_kept() -> None:
     history = run(Network(), CPU.changed(patience=1))
     assert history.validation == ()

@@ -45,6 +45,7 @@ def train(
     checkpoint: Path | None = None,
     data: str = "",
     begin_epoch: Callable[[int], None] | None = None,
+    keep_start: bool = False,
 ) -> History:
     """Train a model in place; it ends on the CPU, in eval mode, as it was at the best epoch.
 
@@ -74,6 +75,8 @@ def train(
             other data is refused.
         begin_epoch: Told the number of each epoch, from 1, before it begins, for losses
             that change over time.
+        keep_start: The model stays as it was before training if no epoch is better on
+            validation.
 
     Returns:
         What happened, epoch by epoch.
@@ -130,6 +133,10 @@ def train(
             running.note(_summary(history, config))
             if history.stopped_early:
                 break
+        if keep_start and validate is not None:
+            model.load_state_dict(before)
+            if _validated(model, validate, 0, purpose) >= max(history.validation):
+                best = before
     model.load_state_dict(best)
     model.to("cpu").eval()
     return history

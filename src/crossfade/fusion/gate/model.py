@@ -28,7 +28,7 @@ class MetaFusion(FusionModel[GateConfig]):
     """A gate that weighs the bases anew for every request and candidate; see `GateNetwork`.
 
     Starts at the static blend of the scores and is trained listwise on lists that the bases
-    had not seen; the epoch that is best on validation stays.
+    had not seen; the epoch that is best on validation stays, or the start where none is better.
     """
 
     name = "meta"
@@ -58,6 +58,7 @@ class MetaFusion(FusionModel[GateConfig]):
                 seed=seed,
                 purpose=f"train {self.name}",
                 validate=_Validation(self._read, validation) if validation.relevant.any() else None,
+                keep_start=True,
             )
 
     def _built(self, start: Floats) -> Gate:

@@ -138,9 +138,7 @@ class Maml(FusionModel[MamlConfig]):
         sampler = Sampler(kinds_of(episodes), difficulty(episodes, static), config.sampling)
         steps = EpisodeSteps(_slim(episodes), reader, sampler, config)
         judge = Validation(validation, reader, config, rng) if validation.relevant.any() else None
-        before = {name: value.clone() for name, value in gate.state_dict().items()}
-        at_start = -np.inf if judge is None else judge(gate)
-        history = train_network(
+        train_network(
             gate,
             steps,
             lambda network, batch: outer_loss(network, batch, config),
@@ -149,9 +147,8 @@ class Maml(FusionModel[MamlConfig]):
             purpose=f"train {self.name}",
             validate=judge,
             begin_epoch=steps.begin_epoch,
+            keep_start=True,
         )
-        if judge is not None and max(history.validation) <= at_start:
-            gate.load_state_dict(before)
         self._gate, self._reader = gate, reader
 
     def _episodes(self, train: LabelledSignals, rng: np.random.Generator) -> Episodes:
