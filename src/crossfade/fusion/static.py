@@ -108,7 +108,8 @@ def tune_static(
         weights = options / options.sum(axis=1, keepdims=True)
         gain = np.zeros((len(weights), len(score)))
         over(_gains, len(score), score, there, wanted, weights, discount, gain)
-        return np.divide(gain, ideal, out=np.zeros_like(gain), where=ideal > 0).sum(axis=1)
+        total: Doubles = (gain / ideal).sum(axis=1)
+        return total
 
     starts = units if start == "best" else units.mean(axis=0, keepdims=True)
     found = quality(starts)
@@ -166,7 +167,8 @@ def _gains(  # noqa: C901, PLR0912, PLR0917
                 for place in range(n_candidates):
                     ahead = blended[place] > blended[item]
                     tied = blended[place] == blended[item] and place < item
-                    before += ahead or tied
+                    if ahead or tied:
+                        before += 1
                 if before < k:
                     hits[before] = True
             # In the order of the list, so that equal lists have equal sums.
