@@ -8,43 +8,27 @@ each set there and takes them from there. Writes ``benchmarks/fusion.md``.
 """
 
 import argparse
-import pickle
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.signals import SETS, Block, block_of
 from crossfade.cli.progress import reporter
-from crossfade.config import load_toml
-from crossfade.data import load_dataset
-from crossfade.data.importing import ImportMapping, import_table
-from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.evaluation.statistics import resampled_means
 from crossfade.fusion.auto import AutoFusion, slice_of
 from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.static import list_ndcg
-from crossfade.meta.blending import BlendConfig, fit_bases
-from crossfade.meta.chain import Material, gather, without_clock
-from crossfade.meta.config import DEFAULT_BASES
-from crossfade.meta.contextual import contextual_signals
 from crossfade.progress import reporting_to
 from crossfade.rng import generator
 from crossfade.types import Doubles
 
 ROOT = Path(__file__).parent.parent
-SETS = (
-    ("movielens-100k", "time"),
-    ("amazon-cds", "time"),
-    ("thirtymusic-sessions", "time"),
-    ("wfmu-playlists", "time"),
-    ("lastfm-hetrec2011", "user"),
-)
 STACKERS = ("rrf", "static", "ridge", "fwls", "lambdamart")
 OTHERS = (
     "combsum",
@@ -61,14 +45,6 @@ OTHERS = (
 SEEDED = ("lambdamart", "meta", "attention", "hypernetwork", "personalised", "maml", "auto")
 RESAMPLES = 2_000
 SEED = 0
-
-
-@dataclass(frozen=True)
-class Block:
-    """Signals of one set: to learn from, and to be judged by."""
-
-    material: Material
-    test: LabelledSignals
 
 
 @dataclass
@@ -96,38 +72,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, reporting_to(reporter()):
         for name, protocol in SETS:
             if asked.only is None or name in asked.only.split(","):
-                block = _block(asked.data, Path(folder), name, protocol, asked.keep)
+                block = block_of(name, protocol, asked.data, Path(folder), asked.keep)
                 found.append(_judged(name, protocol, block, asked.models.split(","), asked.seeds))
                 text = _page(found, asked.seeds, time.monotonic() - began)
                 asked.to.write_text(text, encoding="utf-8")
     print(asked.to.read_text(encoding="utf-8"))
-
-
-def _block(data: Path, folder: Path, name: str, protocol: str, keep: Path | None) -> Block:
-    """Signals of a set; a kept file is this program's own, so unpickling it is safe."""
-    kept = None if keep is None else keep / f"{name}-{protocol}.pickle"
-    if kept is not None and kept.exists():
-        found: Block = pickle.loads(kept.read_bytes())  # noqa: S301
-        return found
-    mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-    import_table(mapping, folder / name, root=data / name, now=datetime.now(UTC))
-    plan = make_plan(load_dataset(folder / name), ProtocolConfig(name=protocol), SEED)
-    config = BlendConfig()
-    material = gather(plan, DEFAULT_BASES, config, SEED)
-    trial = plan.tests[0]
-    test = contextual_signals(
-        trial,
-        fit_bases(DEFAULT_BASES, trial.train, SEED),
-        material.track,
-        n_candidates=config.n_candidates,
-        max_requests=config.max_requests,
-        seed=SEED,
-    )
-    block = Block(material, test if material.clock else without_clock(test))
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(pickle.dumps(block, protocol=5))
-    return block
 
 
 def _judged(name: str, protocol: str, block: Block, models: Sequence[str], n_seeds: int) -> Found:
