@@ -9,7 +9,7 @@ from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.errors import DataError
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Floats, Ints
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Floats, Ints, Times
 
 PREFIX = "context_"
 """Event columns of this start describe the situation."""
@@ -119,22 +119,22 @@ class EnvironmentSchema:
             DataError: If requests have times and the log has none, or a column holds another
                 kind of value than at fit.
         """
-        if queries.as_of_us is not None and not log.has_times:
-            raise DataError(
-                f"{log.name}: events have no times, so as_of means nothing; leave it out"
-            )
-        blocks = [np.zeros((len(queries), 0), dtype=np.float32)]
-        for column in self.columns:
-            width = 1 if column.values is None else len(column.values)
-            block = np.full((len(queries), width), np.nan, dtype=np.float32)
-            given = self._read(log, column)
-            if given is not None:
-                event = _latest_known(log, queries, given, self.config.max_age_days)
-                found = event >= 0
-                latest = given.gather(event[found])
-                block[found] = _block(latest, column.values)
-            blocks.append(block)
-        return np.hstack(blocks)
+        return self.of(log).features(queries)
+
+    def of(self, log: Dataset) -> "EnvironmentFeatures":
+        """The same for many requests: the log is put in order once.
+
+        Raises:
+            DataError: If a column holds another kind of value than at fit.
+        """
+        moments = None if log.time_us is None else np.unique(log.time_us)
+        given = [self._read(log, column) for column in self.columns]
+        return EnvironmentFeatures(
+            self,
+            log.name,
+            moments,
+            tuple(None if one is None else _Past.of(log, one, moments) for one in given),
+        )
 
     def _read(self, log: Dataset, column: EnvironmentColumn) -> pl.Series | None:
         """Values of one column, null where missing; None where it holds none at all."""
@@ -205,29 +205,87 @@ def _block(latest: pl.Series, values: tuple[str, ...] | None) -> Floats:
     return np.column_stack(one_hot).astype(np.float32)
 
 
-def _latest_known(
-    log: Dataset, queries: Queries, values: pl.Series, max_age_days: float | None
-) -> Ints:
-    """Place of the newest event of each request's person before it that has a value; -1 for none."""
-    places = np.flatnonzero(values.is_not_null().to_numpy())
-    people = log.events["user_row"].to_numpy()[places].astype(np.int64)
-    order = np.argsort(people, kind="stable")  # within a person, time goes on
-    places, people = places[order], people[order]
-    user = queries.user_row.astype(np.int64)
-    if queries.as_of_us is None or log.time_us is None:
-        end = np.searchsorted(people, user, side="right")
-    else:
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """The values that one column ever had, by person and then by time.
+
+    Attributes:
+        values: Without nulls, ``(n,)``.
+        people: User row of each, ascending, ``(n,)``.
+        time_us: When, ascending within a person; None without times.
+        key: Person and moment as one ascending number; None without times.
+    """
+
+    values: pl.Series
+    people: Ints
+    time_us: Times | None
+    key: Ints | None
+
+    @classmethod
+    def of(cls, log: Dataset, values: pl.Series, moments: Times | None) -> "_Past":
+        places = np.flatnonzero(values.is_not_null().to_numpy())
+        people = log.events["user_row"].to_numpy()[places].astype(np.int64)
+        order = np.argsort(people, kind="stable")  # within a person, time goes on
+        places, people = places[order], people[order]
+        if log.time_us is None or moments is None:
+            return cls(values.gather(places), people, None, None)
         times = log.time_us[places]
-        moments = np.unique(times)
-        width = len(moments) + 1
-        key = people * width + np.searchsorted(moments, times)
-        # Left: an event at the moment of the request is not before it.
-        end = np.searchsorted(key, user * width + np.searchsorted(moments, queries.as_of_us))
-    found = end > 0  # strangers, whose row is -1, come before everybody
-    found[found] = people[end[found] - 1] == user[found]
-    event = np.full(len(queries), -1, dtype=np.int64)
-    event[found] = places[end[found] - 1]
-    if max_age_days is not None and queries.as_of_us is not None and log.time_us is not None:
-        age_days = (queries.as_of_us[found] - log.time_us[event[found]]) / MICROSECONDS_PER_DAY
-        event[np.flatnonzero(found)[age_days > max_age_days]] = -1
-    return event
+        key = people * (len(moments) + 1) + np.searchsorted(moments, times)
+        return cls(values.gather(places), people, times, key)
+
+    def latest(self, queries: Queries, moments: Times | None, max_age_days: float | None) -> Ints:
+        """Place of the newest value of each request's person before it; -1 for none."""
+        user = queries.user_row.astype(np.int64)
+        asked = queries.as_of_us
+        if asked is None or moments is None or self.key is None or self.time_us is None:
+            end = np.searchsorted(self.people, user, side="right")
+        else:
+            # Left: an event at the moment of the request is not before it.
+            wanted = user * (len(moments) + 1) + np.searchsorted(moments, asked)
+            end = np.searchsorted(self.key, wanted)
+        found = end > 0  # strangers, whose row is -1, come before everybody
+        found[found] = self.people[end[found] - 1] == user[found]
+        place = np.full(len(queries), -1, dtype=np.int64)
+        place[found] = end[found] - 1
+        if max_age_days is not None and asked is not None and self.time_us is not None:
+            age_days = (asked[found] - self.time_us[place[found]]) / MICROSECONDS_PER_DAY
+            place[np.flatnonzero(found)[age_days > max_age_days]] = -1
+        return place
+
+
+@dataclass(frozen=True, eq=False)
+class EnvironmentFeatures:
+    """The situations of one log, ready to be asked for; made by `EnvironmentSchema.of`.
+
+    Attributes:
+        schema: Which columns are read.
+        log_name: For messages.
+        moments: Different times of the log, ascending; None without times.
+        past: Of each column of the schema; None where the log has no value of it.
+    """
+
+    schema: EnvironmentSchema
+    log_name: str
+    moments: Times | None
+    past: tuple[_Past | None, ...]
+
+    def features(self, queries: Queries) -> Floats:
+        """As `EnvironmentSchema.features`, shape ``(B, len(schema.names))``.
+
+        Raises:
+            DataError: If requests have times and the log has none.
+        """
+        if queries.as_of_us is not None and self.moments is None:
+            raise DataError(
+                f"{self.log_name}: events have no times, so as_of means nothing; leave it out"
+            )
+        blocks = [np.zeros((len(queries), 0), dtype=np.float32)]
+        for column, past in zip(self.schema.columns, self.past, strict=True):
+            width = 1 if column.values is None else len(column.values)
+            block = np.full((len(queries), width), np.nan, dtype=np.float32)
+            if past is not None:
+                place = past.latest(queries, self.moments, self.schema.config.max_age_days)
+                found = place >= 0
+                block[found] = _block(past.values.gather(place[found]), column.values)
+            blocks.append(block)
+        return np.hstack(blocks)
