@@ -191,9 +191,9 @@ def test_every_request_is_held_out_once_and_every_fold_has_something_wanted(n_wa
     wants = np.isin(np.arange(len(train)), np.random.default_rng(0).permutation(120)[:n_wanting])
     train = replace(train, relevant=train.relevant & wants[:, None])
     AutoFusion(AutoConfig(candidates=("knowing",), n_folds=4)).fit(train, people(1))
-    assert len(Knowing.fits) == min(4, n_wanting)
+    folds = Knowing.fits[: min(4, n_wanting)]
     held = []
-    for inside, outside in Knowing.fits:
+    for inside, outside in folds:
         assert inside.relevant.any()
         assert outside.relevant.any()
         rows = [part.signals.user_row for part in (inside, outside)]
@@ -216,10 +216,41 @@ def test_with_one_request_that_wants_something_the_static_blend_serves() -> None
 
 def test_what_is_held_back_for_the_verdict_is_never_learned_from() -> None:
     fitted("knowing")
-    for inside, outside in Knowing.fits:
+    *folds, (everything, stopping) = Knowing.fits
+    assert len(folds) == 4
+    for inside, outside in folds:
         for part in (inside, outside):
             assert part.signals.user_row is not None
             assert part.signals.user_row.max() < 1000
+    # The model that answers saw all lists; those of the verdict only told it when to stop.
+    assert everything.signals.user_row is not None
+    assert everything.signals.user_row.tolist() == list(range(120))
+    assert stopping.signals.user_row is not None
+    assert stopping.signals.user_row.min() == 1000
+
+
+def test_the_models_of_the_folds_of_bagged_candidates_answer_together() -> None:
+    model = fitted("knowing", "random", bagged=("random",), certainty=0.5)
+    model.shares = {"static": 0.0, "knowing": 0.0, "random": 1.0}
+    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
+    model.members["random"] = models = [
+        make_fusion("random").fit(people(0), people(1), seed) for seed in range(4)
+    ]
+    signals = people(2).signals
+    scores = [zscore(one.forward(signals).score) for one in models]
+    expected = zscore(np.mean(scores, axis=0, dtype=np.float32))
+    np.testing.assert_allclose(model.forward(signals).score, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bagged_candidate_is_not_trained_on_everything() -> None:
+    model = fitted("knowing", bagged=("knowing",))
+    assert len(Knowing.fits) == len(model.members["knowing"]) == 4
+
+
+def test_nothing_is_trained_on_all_lists_to_serve_nobody() -> None:
+    model = fitted("misled")
+    assert len(Misled.fits) == 4
+    assert list(model.members) == ["static"]
 
 
 # -- shares ----------------------------------------------------------------------------
@@ -249,7 +280,7 @@ def test_who_knows_the_training_lists_by_heart_gets_no_share() -> None:
 
 def test_candidates_without_a_share_are_neither_asked_nor_kept() -> None:
     model = fitted("parrot", "knowing")
-    model.members["parrot"] = []
+    assert "parrot" not in model.members
     assert np.isfinite(model.forward(people(2).signals).score).any()
     again = AutoFusion.restore(model.config.model_dump(), model.state())
     assert set(again.members) == {"static", "knowing"}
@@ -410,13 +441,25 @@ def test_who_is_not_known_to_have_a_history_is_cold_and_without_context_in_the_m
 # -- answering -------------------------------------------------------------------------
 
 
+def mixed(**shares: float) -> AutoFusion:
+    """One that serves everybody with candidates in these shares."""
+    model = fitted("knowing")
+    model.shares = shares
+    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
+    for name in shares:
+        if name not in model.members:
+            model.members[name] = [make_fusion(name).fit(people(0), people(1))]
+    return model
+
+
 def mean_of(model: AutoFusion, signals: Signals) -> Floats:
     """What the combination must be, member by member and cell by cell."""
     shape = signals.mask.shape
     total, mass = np.zeros(shape), np.zeros(shape)
     for name, share in model.shares.items():
-        scores = [zscore(member.forward(signals).score) for member in model.members[name]]
-        z = zscore(np.mean(scores, axis=0, dtype=np.float32))
+        if share == 0:
+            continue
+        z = zscore(model.members[name][0].forward(signals).score)
         total += np.where(np.isnan(z), 0, share * z)
         mass += share * ~np.isnan(z)
     with np.errstate(invalid="ignore"):
@@ -424,9 +467,7 @@ def mean_of(model: AutoFusion, signals: Signals) -> Floats:
 
 
 def test_who_cannot_score_a_candidate_has_no_say_in_it_and_silences_nobody() -> None:
-    model = fitted("knowing", "half", certainty=0.5)
-    model.shares = {"static": 0.0, "knowing": 0.25, "half": 0.75}
-    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
+    model = mixed(knowing=0.25, half=0.75)
     signals = people(2).signals
     fused = model.forward(signals)
     np.testing.assert_allclose(fused.score, mean_of(model, signals), rtol=1e-5, atol=1e-5)
@@ -442,11 +483,9 @@ def test_who_cannot_score_a_candidate_has_no_say_in_it_and_silences_nobody() -> 
 
 
 def test_weights_are_the_mean_of_who_weighs_bases() -> None:
-    model = fitted("half", "random")
-    model.shares = {"static": 0.25, "half": 0.0, "random": 0.75}
-    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
+    model = mixed(static=0.25, random=0.75)
     signals = people(2).signals
-    random = np.mean([m.forward(signals).weights for m in model.members["random"]], axis=0)
+    random = model.members["random"][0].forward(signals).weights
     static = model.members["static"][0].forward(signals).weights
     known = ~np.isnan(static).any(axis=-1)
     fused = model.forward(signals)
@@ -458,12 +497,9 @@ def test_weights_are_the_mean_of_who_weighs_bases() -> None:
 
 
 def test_uncertainty_is_the_disagreement_of_the_trained_models() -> None:
-    model = fitted("knowing", "random")
-    model.shares = {"static": 0.0, "knowing": 0.5, "random": 0.5}
-    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
+    model = mixed(knowing=0.5, random=0.5)
     signals = people(2).signals
-    members = [*model.members["knowing"], *model.members["random"]]
-    scores = [zscore(member.forward(signals).score) for member in members]
+    scores = [zscore(model.members[n][0].forward(signals).score) for n in ("knowing", "random")]
     found = model.forward(signals).uncertainty
     assert found is not None
     np.testing.assert_allclose(found, np.std(scores, axis=0), rtol=1e-3, atol=1e-5)

@@ -1,6 +1,7 @@
 """`auto`: train the candidates, combine what held on unseen lists, and do no harm."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,15 @@ __all__ = ["SLICES", "SLICE_EDGES", "AutoConfig", "AutoFusion", "Verdict", "slic
 LEAST_SHARE = 0.05
 """A candidate with a smaller share is left out: it moves no list that its time would be worth."""
 
+BAGS = 20
+"""Samples of the requests on which shares are sought; the mean of them is taken."""
+
 
 class AutoConfig(Settings):
     """What `auto` tries and when it trusts it."""
 
     candidates: tuple[str, ...] = Field(
-        ("static", "fwls", "meta", "lambdamart"),
+        ("static", "ridge", "fwls", "meta", "lambdamart"),
         min_length=1,
         description="Fusion models to train; static is always among them. Those whose extra is not installed are "
         "left out, and the report says so.",
@@ -45,7 +49,19 @@ class AutoConfig(Settings):
         4,
         ge=2,
         description="Parts the training requests are cut into. Each candidate is trained once per part without it: "
-        "what they say of their own part decides which are used, and all of them answer together.",
+        "what they say of that part decides how much each counts.",
+    )
+    bagged: tuple[str, ...] = Field(
+        ("lambdamart",),
+        description="Candidates whose models of all folds answer together. The others, which change little from "
+        "fold to fold, are trained once more on everything: one model answers faster than several.",
+    )
+    evenness: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How far the shares of candidates that have one are drawn to equal shares: what a few hundred "
+        "lists say of them is noisy.",
     )
     depth: int = Field(10, ge=1, description="NDCG at this depth decides.")
     min_requests: int = Field(
@@ -68,16 +84,24 @@ class AutoFusion(FusionModel[AutoConfig]):
     """The combination of trained blends that held where nothing was learned.
 
     Each candidate is trained on all but one fold of the requests, for each fold. On the part
-    that each left out, a greedy ensemble selection weighs the candidates, so a candidate that
-    learned its lists by heart gets no weight. The mean over folds answers new requests. A
-    paired bootstrap on the validation block then decides, for people with short, middling and
+    that each left out, greedy ensemble selection weighs the candidates, so a candidate that
+    learned its lists by heart gets no weight; it is repeated on samples of the requests, and the
+    mean of the weights, drawn towards equal ones, counts.
+
+    A paired bootstrap on the validation block then decides, for people with short, middling and
     long histories apart, whether that combination or the static blend serves; people are drawn,
-    with all their requests. With a single request that has something wanted nothing can be held
-    out, and the static blend serves.
+    with all their requests. What is judged there are the models of the folds, which the
+    validation block chose nothing of. Where the combination serves, each candidate is trained
+    once more on all lists, with the validation block to stop by, and that model answers; of
+    ``bagged`` candidates those of the folds do, and their scores are averaged.
+
+    With a single request that has something wanted nothing can be held out, and the static blend
+    serves.
 
     Source:
-        Caruana et al. (2004), "Ensemble Selection from Libraries of Models"; Breiman (1996),
-        "Stacked Regressions", for weighing by what was left out.
+        Caruana et al. (2004), "Ensemble Selection from Libraries of Models", §2.3 for the
+        repetition; Breiman (1996), "Stacked Regressions", for weighing by what was left out and
+        training anew on everything; Breiman (1996), "Bagging Predictors", for averaging trees.
     """
 
     name = "auto"
@@ -86,6 +110,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     def __init__(self, config: AutoConfig | None = None) -> None:
         super().__init__(config)
         self.members: dict[str, list[FusionModel[Any]]] = {}
+        """What answers, by name: the mean of each list; only the static blend where it serves everybody."""
         self.shares: dict[str, float] = {}
         self.quality: dict[str, float] = {}
         self.verdicts: tuple[Verdict, ...] = ()
@@ -100,18 +125,29 @@ class AutoFusion(FusionModel[AutoConfig]):
         names = [name for name in self._names() if name != "static" and folds.any()]
         # The static blend has a handful of weights: it needs no folds, and its choice of
         # scale is made on the validation block, where its harm is also judged.
-        static = make_fusion("static", self.config.settings.get("static", {}))
-        static.fit(train, validation, seed)
+        static = self._made("static").fit(train, validation, seed)
         self.members = {"static": [static]}
+        judged = dict(self.members)
         unseen = {"static": static.forward(train.signals).score}
         self.left_out = ()
         for name in names:
             try:
-                self.members[name], unseen[name] = self._folded(name, train, folds, seed)
+                judged[name], unseen[name] = self._folded(name, train, folds, seed)
             except MissingExtraError:
                 self.left_out += (name,)
-        self._weigh(train, unseen)
-        self._judge(validation, rng)
+        self._weigh(train, unseen, rng)
+        self._judge(validation, judged, rng)
+        if not any(verdict.serves for verdict in self.verdicts[1:]):
+            return
+        for name in [name for name in judged if name != "static" and self.shares[name] > 0]:
+            if name in self.config.bagged:
+                self.members[name] = judged[name]
+                continue
+            with task(f"fit {name} on all {len(train):,} lists"):
+                self.members[name] = [self._made(name).fit(train, validation, seed)]
+
+    def _made(self, name: str) -> FusionModel[Any]:
+        return make_fusion(name, self.config.settings.get(name, {}))
 
     def _folds(self, train: LabelledSignals, rng: np.random.Generator) -> Ints:
         """Fold of each request, from 0; a single one if no two could have a wanted candidate."""
@@ -136,33 +172,50 @@ class AutoFusion(FusionModel[AutoConfig]):
         with task(f"fit {name} on {n_folds} folds", n_folds) as running:
             for fold in range(n_folds):
                 inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-                model = make_fusion(name, self.config.settings.get(name, {}))
                 held = train.take(outside)
-                model.fit(train.take(inside), held, seed + fold)
+                model = self._made(name).fit(train.take(inside), held, seed + fold)
                 score[outside] = model.forward(held.signals).score
                 models.append(model)
                 running.advance()
         return models, score
 
-    def _weigh(self, train: LabelledSignals, unseen: dict[str, Floats]) -> None:
+    def _weigh(
+        self, train: LabelledSignals, unseen: dict[str, Floats], rng: np.random.Generator
+    ) -> None:
         """Shares of the candidates by what they said of lists they had not seen."""
         scaled = np.stack([zscore(score) for score in unseen.values()], axis=-1)
         signals = Signals(scaled, train.signals.mask)
-        found = tune_static(
-            signals, train.relevant, train.n_relevant, self.config.depth, start="equal"
-        )
-        least = min(LEAST_SHARE, found.weights.max())  # or of many equals none would be left
-        kept = np.where(found.weights < least, 0, found.weights)
-        self.shares = dict(zip(unseen, (kept / kept.sum()).tolist(), strict=True))
+        hopeful = np.flatnonzero((train.relevant & train.signals.mask).any(axis=1))
+        found = []
+        for _ in range(BAGS if len(unseen) > 1 else 1):
+            drawn = rng.choice(hopeful, size=len(hopeful))
+            blend = tune_static(
+                signals.take(drawn),
+                train.relevant[drawn],
+                train.n_relevant[drawn],
+                self.config.depth,
+                start="equal",
+            )
+            found.append(blend.weights)
+        mean = np.mean(found, axis=0)
+        least = min(LEAST_SHARE, mean.max())  # or of many equals none would be left
+        kept = np.where(mean < least, 0, mean)
+        even = (kept > 0) / (kept > 0).sum()
+        shares = (1 - self.config.evenness) * kept / kept.sum() + self.config.evenness * even
+        self.shares = dict(zip(unseen, shares.tolist(), strict=True))
         self.quality = {
             name: float(self._ndcg(train, score).mean()) for name, score in unseen.items()
         }
 
-    def _judge(self, validation: LabelledSignals, rng: np.random.Generator) -> None:
+    def _judge(
+        self,
+        validation: LabelledSignals,
+        judged: dict[str, list[FusionModel[Any]]],
+        rng: np.random.Generator,
+    ) -> None:
         """Decide per slice whether the learned combination serves."""
-        static = self._static(validation.signals)
-        learned = self._ndcg(validation, self._combined(validation.signals).score)
-        plain = self._ndcg(validation, static.score)
+        plain = self._ndcg(validation, self._static(validation.signals).score)
+        learned = self._ndcg(validation, self._combined(validation.signals, judged).score)
         self.verdicts = judge(
             learned,
             plain,
@@ -189,7 +242,7 @@ class AutoFusion(FusionModel[AutoConfig]):
 
         The weights are those of the static blend where it serves, else the mean of the
         candidates that weigh bases, by their shares; NaN where only trees and the like speak.
-        Uncertainty is the standard deviation of the z-scored scores of all models with a share;
+        Uncertainty is the standard deviation of the z-scored scores of the candidates with a share;
         NaN where the static blend serves, None where it serves everybody.
 
         Raises:
@@ -204,45 +257,37 @@ class AutoFusion(FusionModel[AutoConfig]):
         uncertainty = np.full_like(score, np.nan)
         places = np.flatnonzero(self.serves(signals))
         if len(places):
-            combined = self._combined(signals.take(places))
+            combined = self._combined(signals.take(places), self.members)
             score[places], weights[places] = combined.score, combined.weights
             uncertainty[places] = combined.uncertainty
         return Fused(score, weights, uncertainty=uncertainty)
 
-    def _combined(self, signals: Signals) -> Fused:
+    def _combined(
+        self, signals: Signals, members: Mapping[str, Sequence[FusionModel[Any]]]
+    ) -> Fused:
         """Each candidate's mean over its models, z-scored, weighed by the shares.
 
         As when the shares were found: who cannot score an item has no say in it.
         """
         shares = {name: share for name, share in self.shares.items() if share > 0}
-        scores, weights, everything = [], [], []
+        scores, weights = [], []
         for name, share in shares.items():
-            fused = [model.forward(signals) for model in self.members[name]]
-            each = np.stack([zscore(one.score) for one in fused])
-            everything.append(each)
-            scores.append(zscore(_mean(each)))
-            acting = _mean(np.stack([one.weights for one in fused]))
-            weights.append(np.float32(share) * acting)
+            fused = [model.forward(signals) for model in members[name]]
+            scores.append(zscore(_mean(np.stack([zscore(one.score) for one in fused]))))
+            weights.append(np.float32(share) * _mean(np.stack([one.weights for one in fused])))
         blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
-        joint = _mean(np.stack(weights))
-        total = joint.sum(axis=-1, keepdims=True)
-        models = np.concatenate(everything)
+        joint, models = _mean(np.stack(weights)), np.stack(scores)
         return Fused(
             score=blend.forward(Signals(np.stack(scores, axis=-1), signals.mask)).score,
-            weights=joint / total,
+            weights=joint / joint.sum(axis=-1, keepdims=True),
             uncertainty=np.sqrt(_mean(np.square(models - _mean(models)))),
         )
 
     def _state(self) -> Arrays:
         fitted(self.members or None, self.name)
-        acting = {
-            name: models
-            for name, models in self.members.items()
-            if name == "static" or self.shares[name] > 0
-        }
         members = {
             f"{name}.{place}.{key}": array
-            for name, models in acting.items()
+            for name, models in self.members.items()
             for place, model in enumerate(models)
             for key, array in model.state().items()
         }
@@ -251,7 +296,7 @@ class AutoFusion(FusionModel[AutoConfig]):
             "quality": self.quality,
             "verdicts": [vars(verdict) for verdict in self.verdicts],
             "left_out": self.left_out,
-            "members": {name: len(models) for name, models in acting.items()},
+            "members": {name: len(models) for name, models in self.members.items()},
         }
         return {**members, **pack_strings("told", [json.dumps(told)])}
 
@@ -268,7 +313,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     def _member(self, name: str, place: int, state: Arrays) -> FusionModel[Any]:
         start = f"{name}.{place}."
         part = {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
-        made = make_fusion(name, self.config.settings.get(name, {}))
+        made = self._made(name)
         return type(made).restore(made.config.model_dump(), part)
 
 
