@@ -62,6 +62,7 @@ def block_of(name: str, protocol: str, data: Path, folder: Path, keep: Path | No
         n_candidates=config.n_candidates,
         max_requests=config.max_requests,
         seed=SEED,
+        environment=material.environment,
     )
     block = Block(material, test if material.clock else without_clock(test))
     if kept is not None:

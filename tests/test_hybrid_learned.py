@@ -216,8 +216,18 @@ def test_rows_that_move_take_their_records_along(
     )
     newcomer = events.tail(1).with_columns(user_id=pl.lit("!first"))
     items = logs[1].items.with_columns(item_id=logs[1].item_ids.ids)
+    pairs = logs[1].friends
+    assert pairs is not None
+    friends = pairs.select(
+        user_id=pl.Series(logs[1].user_ids.decode(pairs["user_row"].to_numpy())),
+        friend_id=pl.Series(logs[1].user_ids.decode(pairs["friend_row"].to_numpy())),
+    )
     grown = Dataset.build(
-        pl.concat([events, newcomer]), items, name=logs[1].name, target=logs[1].target
+        pl.concat([events, newcomer]),
+        items,
+        friends=friends,
+        name=logs[1].name,
+        target=logs[1].target,
     )
     assert grown.user_ids.row("!first") == 0
     moved = HybridModel.update(model, grown, seed=2)

@@ -175,7 +175,8 @@ class HybridModel:
         candidates, taste = self._candidates(), _taste_base(bases)
         if self.learned is None:
             return Blend(bases, choice, exclude_seen, candidates, taste)
-        reader = ContextReader(self.dataset, tuple(bases), self.learned.track)
+        learned = self.learned
+        reader = ContextReader(self.dataset, tuple(bases), learned.track, learned.environment)
         lists = ListBuilder(bases, reader, exclude_seen, candidates, self.config.blend.n_candidates)
         self.learned.check(lists.columns)
         name = self.learned.name

@@ -59,7 +59,7 @@ def bases(world: Dataset) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lists(world: Dataset, bases: dict[str, Any], material: Material) -> ListBuilder:
-    reader = ContextReader(world, tuple(bases), material.track)
+    reader = ContextReader(world, tuple(bases), material.track, material.environment)
     return ListBuilder(bases, reader, True, None, 10)
 
 

@@ -38,7 +38,8 @@ class EnvironmentColumn:
 
     Attributes:
         name: Its name.
-        values: Categories with a column of their own; None for numbers.
+        values: Categories with a column of their own, in the order of their names; None for
+            numbers.
     """
 
     name: str
@@ -85,7 +86,10 @@ class EnvironmentSchema:
             counts = _texts(events[name]).drop_nulls().value_counts(name="n")
             common = counts.sort(["n", name], descending=[True, False])[name]
             if len(common):
-                columns.append(EnvironmentColumn(name, tuple(common.head(config.max_values))))
+                # By name: how common each is changes with the log, the columns must not.
+                columns.append(
+                    EnvironmentColumn(name, tuple(common.head(config.max_values).sort()))
+                )
         return cls(config, tuple(columns))
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 
 from crossfade.data.splits import Plan, Trial
 from crossfade.errors import DataError
+from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals
 from crossfade.meta.blending import Bases, BlendConfig, fit_bases
 from crossfade.meta.contextual import contextual_signals, stacked
@@ -29,6 +30,7 @@ class Material:
         calibrate: For the do-no-harm test; nothing is learned from it.
         track: How the bases of the calibrate block did there: the record for what comes next.
         clock: Whether hours, weekdays and seasons are among the columns that were learned.
+        environment: Which situations are, fitted on the earliest log.
     """
 
     train: LabelledSignals
@@ -36,6 +38,7 @@ class Material:
     calibrate: LabelledSignals
     track: TrackRecord
     clock: bool
+    environment: EnvironmentSchema | None = None
 
 
 def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material:
@@ -53,6 +56,7 @@ def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material
     # The first block only leaves a record; where there is no earlier block nobody has one.
     track = TrackRecord.empty(plan.fuse.train.n_users, len(bases))
     found: list[LabelledSignals] = []
+    environment = EnvironmentSchema.fit(trials[0].train)
     for place, trial in enumerate(trials):
         fitted = fit_bases(bases, trial.train, seed)
         if place > 0 or not earlier:
@@ -64,6 +68,7 @@ def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material
                     n_candidates=config.n_candidates,
                     max_requests=config.max_requests,
                     seed=seed,
+                    environment=environment,
                 )
             )
         track = TrackRecord.of(trial, list(fitted.values()))
@@ -73,7 +78,7 @@ def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material
     *learned, calibrate = found
     sizes = [len(part) for part in learned]
     is_fuse = np.repeat(np.arange(len(sizes)) == len(sizes) - 1, sizes)
-    return Material(stacked(learned), is_fuse, calibrate, track, clock)
+    return Material(stacked(learned), is_fuse, calibrate, track, clock, environment)
 
 
 def _tells_time(trials: Sequence[Trial]) -> bool:

@@ -11,10 +11,12 @@ from crossfade.features.activity import activity_features
 from crossfade.features.audio import RANGES
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
 from crossfade.features.dynamics import DYNAMICS, item_dynamics
+from crossfade.features.environment import EnvironmentSchema
 from crossfade.features.items import ItemArrays, ItemSchema
 from crossfade.features.labels import label_pairs
 from crossfade.features.pairs import PAIR_FEATURES, pair_features
 from crossfade.features.session import fit_reference
+from crossfade.features.social import SOCIAL, FriendFeatures
 from crossfade.features.users import request_time_features
 from crossfade.meta.track import TrackRecord
 from crossfade.types import Bools, Floats, Rows
@@ -44,16 +46,27 @@ class ContextReader:
     release date past its end is no release date: a catalogue holds it because it was written
     later, and it would tell which items come out, or come out again.
 
+    Where events say in what situation they happened, the last situation of whoever asks is
+    read; where there is a friend table, what friends wanted. Elsewhere there are no such columns.
+
     Args:
         dataset: What the bases learned from.
         bases: Labels of the bases, in the order of the record.
         track: How they did before; see `TrackRecord`.
+        environment: Which situations are columns, so that all that is learned together and
+            served from agrees; None fits it on this log.
 
     Raises:
         ValueError: If the record is of another number of bases.
     """
 
-    def __init__(self, dataset: Dataset, bases: Sequence[str], track: TrackRecord) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        bases: Sequence[str],
+        track: TrackRecord,
+        environment: EnvironmentSchema | None = None,
+    ) -> None:
         n_tracked = track.gain.shape[1]
         if n_tracked != len(bases):
             raise ValueError(f"the track record is of {n_tracked} bases, not of {len(bases)}")
@@ -63,6 +76,9 @@ class ContextReader:
         self._items = self._schema.transform(dataset.items)
         self._reference = fit_reference(dataset)
         self._track = track
+        self.environment = environment or EnvironmentSchema.fit(dataset)
+        self._situations = self.environment.of(dataset)
+        self._friends = None if dataset.friends is None else FriendFeatures.of(dataset)
         fixed, fixed_names = _item_columns(dataset, self._items, end_us)
         # One row more, which -1 finds, and room for the pairs: all NaN.
         room = ((0, 1), (0, len(PAIR_FEATURES)))
@@ -73,8 +89,10 @@ class ContextReader:
             *HISTORY,
             *(f"track_{label}" for label in bases),
             "log_track_items",
+            *self.environment.names,
         )
-        self.item_columns = (*fixed_names, *PAIR_FEATURES)
+        social = () if self._friends is None else SOCIAL
+        self.item_columns = (*fixed_names, *PAIR_FEATURES, *social)
 
     def user(self, queries: Queries) -> Floats:
         """Shape ``(B, Cu)``, NaN where missing."""
@@ -84,6 +102,7 @@ class ContextReader:
             np.where(known, time, np.nan),
             _history(queries),
             self._track.features(queries.user_row),
+            self._situations.features(queries),
         )
         return np.hstack(columns).astype(np.float32)
 
@@ -93,7 +112,9 @@ class ContextReader:
         out[..., -len(PAIR_FEATURES) :] = pair_features(
             queries, item_row, self._items, self._schema
         )
-        return out
+        if self._friends is None:
+            return out
+        return np.concatenate([out, self._friends.features(queries.user_row, item_row)], axis=-1)
 
 
 def _released(dataset: Dataset, end_us: int | None) -> Dataset:

@@ -7,6 +7,7 @@ import numpy as np
 
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
+from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.meta.context import ContextReader
 from crossfade.meta.lists import ListBuilder
@@ -24,6 +25,7 @@ def contextual_signals(
     n_candidates: int,
     max_requests: int,
     seed: int,
+    environment: EnvironmentSchema | None = None,
 ) -> LabelledSignals:
     """Signals with both scales and context, for fusion models that learn.
 
@@ -37,9 +39,10 @@ def contextual_signals(
         n_candidates: Items taken from each base.
         max_requests: A larger trial is sampled down to this many requests.
         seed: For that sample.
+        environment: Which situations are columns; see `ContextReader`.
     """
     trial = sampled(trial, max_requests, seed)
-    reader = ContextReader(trial.train, tuple(bases), track)
+    reader = ContextReader(trial.train, tuple(bases), track, environment)
     builder = ListBuilder(bases, reader, trial.exclude_seen, trial.candidates, n_candidates)
     parts = []
     with task(f"score the {trial.name} block", len(trial.queries)) as running:

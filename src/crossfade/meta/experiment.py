@@ -99,7 +99,7 @@ def _scorers(  # noqa: PLR0917
         fitted = fit_bases(bases, trial.train, seed)
         notices.update({label: base.notices for label, base in fitted.items() if base.notices})
         shared = {label: _Shared(label, base) for label, base in fitted.items()}
-        reader = ContextReader(trial.train, tuple(bases), learned.track)
+        reader = ContextReader(trial.train, tuple(bases), learned.track, learned.environment)
         lists = SharedLists(
             ListBuilder(shared, reader, trial.exclude_seen, trial.candidates, config.n_candidates)
         )

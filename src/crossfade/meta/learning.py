@@ -11,6 +11,7 @@ from crossfade.calibration.base import Calibrator
 from crossfade.calibration.registry import pack_calibrator, unpack_calibrator
 from crossfade.data.splits import Plan
 from crossfade.errors import DataError
+from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
 from crossfade.fusion.base import Columns, FusionModel, LabelledSignals
 from crossfade.fusion.registry import fusion_kind, make_fusion
 from crossfade.fusion.scaling import Scaling
@@ -32,12 +33,14 @@ class LearnedBlend:
         track: How the bases did in the block before, which they had not seen.
         calibrator: From its scores to the probability that a candidate is wanted; None where
             too few people wanted anything to tell.
+        environment: Which situations it learned with; None where it knows of none.
     """
 
     name: str
     model: FusionModel[Any]
     track: TrackRecord
     calibrator: Calibrator | None = None
+    environment: EnvironmentSchema | None = None
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Arrays]]:
         """What a bundle keeps: plain values for its header, and groups of arrays."""
@@ -45,7 +48,11 @@ class LearnedBlend:
         groups = {"fusion": self.model.state(), "track": self.track.to_arrays()}
         if self.calibrator is not None:
             groups["probability"] = pack_calibrator("it", self.calibrator)
-        return {"name": self.name, "config": settings}, groups
+        header = {"name": self.name, "config": settings}
+        if self.environment is not None:
+            groups["environment"] = self.environment.to_arrays()
+            header["environment"] = self.environment.config.model_dump(mode="json")
+        return header, groups
 
     @classmethod
     def unpacked(
@@ -61,7 +68,8 @@ class LearnedBlend:
         model = fusion_kind(header["name"]).restore(header["config"], groups["fusion"])
         packed = groups.get("probability")
         calibrator = None if packed is None else unpack_calibrator("it", packed)
-        return cls(header["name"], model, TrackRecord.from_arrays(groups["track"]), calibrator)
+        track = TrackRecord.from_arrays(groups["track"])
+        return cls(header["name"], model, track, calibrator, _environment(header, groups))
 
     def check(self, columns: Columns) -> None:
         """Raise unless lists have the columns that the model learned from.
@@ -94,18 +102,21 @@ class Learned:
         models: Fitted fusion models by name.
         track: For the test block; see `LearnedBlend`.
         calibrators: Of the models' scores, by name, fitted on the calibrate block.
+        environment: See `LearnedBlend`.
     """
 
     choice: BlendChoice
     models: dict[str, FusionModel[Any]]
     track: TrackRecord
     calibrators: dict[str, Calibrator]
+    environment: EnvironmentSchema | None = None
 
     def blend(self, name: str) -> LearnedBlend | None:
         """One of the models with its record; None where too little was there to learn from."""
         if name not in self.models:
             return None
-        return LearnedBlend(name, self.models[name], self.track, self.calibrators.get(name))
+        calibrator = self.calibrators.get(name)
+        return LearnedBlend(name, self.models[name], self.track, calibrator, self.environment)
 
 
 def learn(
@@ -144,7 +155,7 @@ def learn(
         fitted = fit_probability(model, material.calibrate, seed)
         if fitted is not None:
             calibrators[name] = fitted
-    return Learned(choice, models, material.track, calibrators)
+    return Learned(choice, models, material.track, calibrators, material.environment)
 
 
 def _without_a_hit(**blocks: LabelledSignals) -> list[str]:
@@ -169,6 +180,14 @@ def fit_models(
 def installed(names: Sequence[str]) -> list[str]:
     """The fusion models among these whose extra is installed."""
     return [name for name in names if name != "lambdamart" or find_spec("lightgbm") is not None]
+
+
+def _environment(header: dict[str, Any], groups: Mapping[str, Arrays]) -> EnvironmentSchema:
+    """Situations that a blend learned with; none in a bundle of before they were read."""
+    if "environment" not in header:
+        return EnvironmentSchema(EnvironmentConfig(), ())
+    config = EnvironmentConfig.model_validate(header["environment"])
+    return EnvironmentSchema.from_arrays(groups["environment"], config)
 
 
 def _on_each_scale(labelled: LabelledSignals) -> dict[Scaling, LabelledSignals]:

@@ -45,12 +45,12 @@ class OutsideContext:
 
     @cached_property
     def _readers(self) -> list[ContextReader]:
-        return [
-            ContextReader(
-                self._dataset.before(to_datetime(int(start))), self._bases, self._record(int(start))
-            )
-            for start in self._starts
-        ]
+        environment, readers = None, []
+        for start in self._starts.tolist():
+            log, record = self._dataset.before(to_datetime(start)), self._record(start)
+            readers.append(ContextReader(log, self._bases, record, environment))
+            environment = readers[0].environment
+        return readers
 
     @property
     def user_columns(self) -> tuple[str, ...]:
