@@ -16,6 +16,7 @@ BENCHMARKS = (
     "content",
     "fusion",
     "episodes_speed",
+    "fusion_speed",
 )
 
 
