@@ -30,13 +30,9 @@ def network(
     """An untrained network for such signals."""
     n_bases = labelled.signals.score.shape[2]
     weights = np.full(n_bases, 1 / n_bases) if start is None else np.array(start)
-    names = labelled.signals.columns
     torch.manual_seed(0)
     return GateNetwork(
-        SMALL.changed(**settings),
-        weights.astype(np.float32),
-        2 * len(names.item),
-        2 * len(names.user),
+        SMALL.changed(**settings), weights.astype(np.float32), labelled.signals.columns
     ).eval()
 
 

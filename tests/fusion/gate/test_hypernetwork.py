@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.fusion.gate import gates
 from tests.fusion.gate.gates import TINY, fit, noisy, planted
 
+from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.hypernetwork import Hypernetwork, HypernetworkConfig, unsoftplus
 
 PLACES = st.tuples(st.integers(0, 6), st.integers(0, 14), st.integers(0, 2))
@@ -181,9 +182,9 @@ def test_a_signal_keeps_its_size_at_any_depth(n_layers: int) -> None:
     # PyTorch's own start takes 5/6 of the mean square per hidden layer: 1e-6 after eight.
     config = HypernetworkConfig(hidden=512, n_layers=n_layers, user_dim=256, item_dim=256)
     torch.manual_seed(n_layers)
-    network = Hypernetwork(
-        config, np.full(3, 1 / 3, dtype=np.float32), n_item=64, n_user=64
-    ).context
+    names = tuple(map(str, range(32)))  # each with a value and a flag: 64 numbers
+    columns = Columns(("a", "b", "c"), names, names)
+    network = Hypernetwork(config, np.full(3, 1 / 3, dtype=np.float32), columns).context
     batch = gates_batch(n_requests=200, n_candidates=3, width=64)
     with torch.no_grad():
         hidden = network.eval()(batch)

@@ -156,7 +156,8 @@ def test_signals_that_name_nobody_are_refused() -> None:
 
 def network(n_lists: list[int], rows: list[list[float]]) -> PersonalNetwork:
     config = PersonalisedConfig(**{**TINY, "train": {"epochs": 1}})
-    made = PersonalNetwork(config, np.full(3, 1 / 3, dtype=np.float32), 4, 4, np.array(n_lists))
+    columns = planted(0, n=2).signals.columns
+    made = PersonalNetwork(config, np.full(3, 1 / 3, dtype=np.float32), columns, np.array(n_lists))
     with torch.no_grad():
         made.person.weight[1:] = torch.tensor(rows)
     return made

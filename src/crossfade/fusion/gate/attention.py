@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crossfade.config import Field
+from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.context import ContextNetwork
 from crossfade.fusion.gate.inputs import GateBatch
@@ -42,18 +43,17 @@ class AttentionNetwork(Gate):
     Args:
         config: Widths.
         start: Weights of the static blend, ``(S,)``.
-        n_item: Columns of `GateBatch.item`.
-        n_user: Columns of `GateBatch.user`.
+        columns: Names of what the signals hold.
 
     Source:
         Vaswani et al. (2017), "Attention Is All You Need", eq. 1, for the scaled product.
     """
 
-    def __init__(self, config: AttentionConfig, start: Floats, n_item: int, n_user: int) -> None:
+    def __init__(self, config: AttentionConfig, start: Floats, columns: Columns) -> None:
         super().__init__()
         n_bases, d = len(start), config.base_dim
         self.residual = config.residual
-        self.context = ContextNetwork(config, n_item, n_user)
+        self.context = ContextNetwork(config, columns)
         self.encoders = nn.Sequential(
             EachBase(n_bases, N_TOLD, d), nn.ReLU(), EachBase(n_bases, d, d)
         )
@@ -122,5 +122,4 @@ class AttentionFusion(MetaFusion):
     config: AttentionConfig
 
     def _built(self, start: Floats) -> Gate:
-        n_user, n_item = (2 * len(names) for names in (self.columns.user, self.columns.item))
-        return AttentionNetwork(self.config, start, n_item, n_user)
+        return AttentionNetwork(self.config, start, self.columns)

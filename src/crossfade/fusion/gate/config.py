@@ -1,5 +1,7 @@
 """Settings that the learned gates share."""
 
+from typing import Literal
+
 from crossfade.config import Field, Settings
 from crossfade.training.config import TrainConfig
 
@@ -11,6 +13,17 @@ class GateConfig(Settings):
     n_layers: int = Field(3, ge=1, description="Number of hidden layers.")
     user_dim: int = Field(64, ge=1, description="Width of what is read of a request.")
     item_dim: int = Field(32, ge=1, description="Width of what is read of a candidate.")
+    reading: Literal["plain", "extractors"] = Field(
+        "plain",
+        description="How context is read. plain: all columns through one layer; extractors: those of each "
+        "modality (session, time, situation, item and its uncertainty, friends) through a network of its own, "
+        "joined under a mask.",
+    )
+    session: Literal["attention", "mlp"] = Field(
+        "mlp",
+        description="How extractors read session features. mlp: plain layers; attention: features of one person "
+        "look at one another.",
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout after each hidden layer.")
     residual: bool = Field(
         True,

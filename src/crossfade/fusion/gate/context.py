@@ -1,10 +1,35 @@
-"""What a gate reads of the context alone, without the scores of the bases."""
+"""What a gate reads of the context alone, without the scores of the bases.
+
+Shapes: B requests, L candidates, Cu and Ci columns of them.
+"""
 
 import torch
 from torch import Tensor, nn
 
+from crossfade.context.reading import candidate_context, request_context
+from crossfade.context.session import SessionContextConfig
+from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
-from crossfade.fusion.gate.inputs import GateBatch
+from crossfade.fusion.gate.inputs import GateBatch, item_names
+
+
+def user_layer(config: GateConfig, columns: Columns) -> nn.Module:
+    """What reads `GateBatch.user`, ``(B, 2 Cu)`` → ``(B, user_dim)``."""
+    if config.reading == "plain":
+        return nn.Linear(2 * len(columns.user), config.user_dim)
+    session = SessionContextConfig(kind=config.session, dropout=config.dropout)
+    return request_context(columns.user, config.user_dim, session)
+
+
+def item_layer(config: GateConfig, columns: Columns) -> tuple[nn.Module, int]:
+    """What comes before everything that reads candidates, ``(B, L, 2 Ci)`` → ``(B, L, width)``; and the width.
+
+    Plain reading leaves the columns as they are.
+    """
+    names = item_names(columns, config.reading)
+    if config.reading == "plain":
+        return nn.Identity(), 2 * len(names)
+    return candidate_context(names, config.user_dim), config.user_dim
 
 
 class ContextNetwork(nn.Module):
@@ -15,13 +40,13 @@ class ContextNetwork(nn.Module):
 
     Args:
         config: Widths.
-        n_item: Columns of `GateBatch.item`.
-        n_user: Columns of `GateBatch.user`.
+        columns: Names of what the signals hold.
     """
 
-    def __init__(self, config: GateConfig, n_item: int, n_user: int) -> None:
+    def __init__(self, config: GateConfig, columns: Columns) -> None:
         super().__init__()
-        self.user = nn.Linear(n_user, config.user_dim)
+        self.user = user_layer(config, columns)
+        self.extract, n_item = item_layer(config, columns)
         self.item = nn.Linear(n_item, config.item_dim)
         self.meeting = nn.Linear(config.user_dim, config.item_dim)
         # One first layer in two parts, so that a request is multiplied once for all candidates.
@@ -35,7 +60,8 @@ class ContextNetwork(nn.Module):
     def forward(self, batch: GateBatch) -> Tensor:
         """Read a batch."""
         user = self.user(batch.user)  # (B, user_dim)
-        met = self.meeting(user)[:, None, :] * self.item(batch.item)  # (B, L, item_dim)
-        candidate = self.of_candidate(torch.cat([batch.item, met], dim=-1))
+        item = self.extract(batch.item)  # (B, L, width)
+        met = self.meeting(user)[:, None, :] * self.item(item)  # (B, L, item_dim)
+        candidate = self.of_candidate(torch.cat([item, met], dim=-1))
         hidden: Tensor = self.layers(candidate + self.of_request(user)[:, None, :])
         return hidden

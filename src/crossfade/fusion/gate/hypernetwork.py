@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.context import ContextNetwork
 from crossfade.fusion.gate.inputs import GateBatch
@@ -46,19 +47,18 @@ class Hypernetwork(Gate):
     Args:
         config: Widths; without ``residual`` there are no offsets.
         start: Weights of the static blend, ``(S,)``.
-        n_item: Columns of `GateBatch.item`.
-        n_user: Columns of `GateBatch.user`.
+        columns: Names of what the signals hold.
 
     Source:
         Ha, Dai and Le (2017), "HyperNetworks"; Chang, Flokas and Lipson (2020), "Principled
         Weight Initialization for Hypernetworks".
     """
 
-    def __init__(self, config: HypernetworkConfig, start: Floats, n_item: int, n_user: int) -> None:
+    def __init__(self, config: HypernetworkConfig, start: Floats, columns: Columns) -> None:
         super().__init__()
         n_bases = len(start)
         self.residual = config.residual
-        self.context = ContextNetwork(config, n_item, n_user)
+        self.context = ContextNetwork(config, columns)
         keep_variance(self.context)
         self.generate = silent(nn.Linear(config.hidden, 4 * n_bases))
         logits = torch.from_numpy(start).float().add(config.floor).log()
@@ -109,7 +109,8 @@ def keep_variance(network: ContextNetwork) -> None:
     """
     of_candidate, of_request = network.of_candidate, network.of_request
     width = of_candidate.in_features + of_request.in_features
-    _draw(network.user, 1.0)
+    if isinstance(network.user, nn.Linear):  # what extractors give is of size 1
+        _draw(network.user, 1.0)
     _draw(network.item, 1.0)
     _draw(network.meeting, 1.0)
     _draw(of_candidate, 2.0 * of_candidate.in_features / width)
@@ -137,5 +138,4 @@ class HypernetworkFusion(MetaFusion):
     config: HypernetworkConfig
 
     def _built(self, start: Floats) -> Gate:
-        n_user, n_item = (2 * len(names) for names in (self.columns.user, self.columns.item))
-        return Hypernetwork(self.config, start, n_item, n_user)
+        return Hypernetwork(self.config, start, self.columns)

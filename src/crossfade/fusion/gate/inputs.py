@@ -1,16 +1,21 @@
 """From signals to what a gate reads; the same for training and for serving."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossfade.context.columns import source_names, with_source
 from crossfade.context.scaling import ContextScaler
 from crossfade.errors import DataError
-from crossfade.fusion.base import LabelledSignals, Signals
+from crossfade.fusion.base import Columns, LabelledSignals, Signals
 from crossfade.fusion.scaling import OFFSET
 from crossfade.types import Arrays, Bools, Floats, Ints
+
+Reading = Literal["plain", "extractors"]
+"""How a gate reads context; see `GateConfig.reading`."""
 
 N_AGREEMENT = 5
 MIDDLE_RANK, RANK_SPREAD = 3.0, 2.0
@@ -77,24 +82,31 @@ class GateReader:
         item: Of the columns of candidates.
         user_varies: Which columns of requests were known of some and not of others, ``(Cu,)``.
             Of the other columns nothing was learned about being known, so that is not read.
+            All of them for extractors, which look at no value that is not marked as known.
         item_varies: Likewise of candidates, ``(Ci,)``.
+        reading: How the gate reads; extractors get a column more of candidates, see
+            `item_names`.
     """
 
     user: ContextScaler
     item: ContextScaler
     user_varies: Bools
     item_varies: Bools
+    reading: Reading = "plain"
 
     @classmethod
-    def fit(cls, signals: Signals, name: str) -> "GateReader":
+    def fit(cls, signals: Signals, name: str, reading: Reading = "plain") -> "GateReader":
         """Learn scales.
 
         Raises:
             DataError: If the signals have no context.
         """
         _, user, item = _context(signals, name)
-        item = item[signals.mask]
+        item = _columns(signals.columns, item[signals.mask], reading)
         scalers = ContextScaler.fit(user), ContextScaler.fit(item)
+        if reading == "extractors":
+            all_user, all_item = (np.ones(part.shape[-1], dtype=np.bool_) for part in (user, item))
+            return cls(*scalers, all_user, all_item, reading)
         return cls(*scalers, _varies(user), _varies(item))
 
     def read(self, signals: Signals, person: Ints | None = None) -> GateBatch:
@@ -104,6 +116,7 @@ class GateReader:
             DataError: If the signals have no context.
         """
         ranks, user, item = _context(signals, "a gate")
+        item = _columns(signals.columns, item, self.reading)
         there = signals.available
         score = np.where(there, signals.score, np.float32(0))
         # Reciprocal ranks are (offset + 1) / (offset + rank).
@@ -140,7 +153,7 @@ class GateReader:
         return {f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> "GateReader":
+    def from_arrays(cls, arrays: Arrays, reading: Reading = "plain") -> "GateReader":
         """The inverse of `to_arrays`."""
 
         def scaler(name: str) -> ContextScaler:
@@ -149,8 +162,17 @@ class GateReader:
                 {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
             )
 
-        varies = (arrays[f"{name}.varies"].astype(np.bool_) for name in ("user", "item"))
-        return cls(scaler("user"), scaler("item"), *varies)
+        user, item = (arrays[f"{name}.varies"].astype(np.bool_) for name in ("user", "item"))
+        return cls(scaler("user"), scaler("item"), user, item, reading)
+
+
+def item_names(columns: Columns, reading: Reading) -> tuple[str, ...]:
+    """Names of the Ci columns of `GateBatch.item`; extractors also read where audio values come from."""
+    return columns.item if reading == "plain" else source_names(columns.item)
+
+
+def _columns(columns: Columns, item: Floats, reading: Reading) -> Floats:
+    return item if reading == "plain" else with_source(item, columns.item)
 
 
 def _context(signals: Signals, name: str) -> tuple[Floats, Floats, Floats]:

@@ -12,7 +12,7 @@ from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.inputs import GateBatch, GateReader
 from crossfade.fusion.gate.losses import gate_loss
 from crossfade.fusion.gate.network import Gate, GateNetwork, GateOutput
-from crossfade.fusion.matrix import fitted, wanted_lists
+from crossfade.fusion.matrix import check_scale, fitted, wanted_lists
 from crossfade.fusion.static import list_ndcg, tune_static
 from crossfade.training.device import one_thread
 from crossfade.training.loop import train
@@ -42,7 +42,7 @@ class MetaFusion(FusionModel[GateConfig]):
     ) -> None:
         wanted_lists(train_on, self.name)  # raises where nothing can be learned
         seed = int(rng.integers(2**31))
-        self._reader = reader = GateReader.fit(train_on.signals, self.name)
+        self._reader = reader = GateReader.fit(train_on.signals, self.name, self.config.reading)
         static = tune_static(train_on.signals, train_on.relevant, train_on.n_relevant)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -63,8 +63,7 @@ class MetaFusion(FusionModel[GateConfig]):
 
     def _built(self, start: Floats) -> Gate:
         """A network before training."""
-        n_user, n_item = (2 * len(names) for names in (self.columns.user, self.columns.item))
-        return GateNetwork(self.config, start, n_item, n_user)
+        return GateNetwork(self.config, start, self.columns)
 
     def _person(self, signals: Signals) -> Ints | None:  # noqa: ARG002
         """Place of each asking user in a table of the model, 0 for strangers; None without one."""
@@ -75,6 +74,16 @@ class MetaFusion(FusionModel[GateConfig]):
 
     def _loss(self, network: Gate, batch: GateBatch) -> torch.Tensor:
         return gate_loss(network(batch), network.static_weights(batch.there), batch, self.config)
+
+    def check(self, signals: Signals) -> None:
+        """As in every model; scores that were not scaled are refused too.
+
+        Raises:
+            ValueError: If the columns are others.
+            DataError: If a score is infinite, or far beyond a z score.
+        """
+        super().check(signals)
+        check_scale(signals, self.name)
 
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch; a candidate that no base can score gets NaN.
@@ -112,7 +121,7 @@ class MetaFusion(FusionModel[GateConfig]):
             start = f"{name}."
             return {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
 
-        self._reader = GateReader.from_arrays(part("reader"))
+        self._reader = GateReader.from_arrays(part("reader"), self.config.reading)
         with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
             network = self._built(np.zeros(len(self.columns.bases), dtype=np.float32))
         network.load_state_dict({k: torch.from_numpy(np.array(a)) for k, a in part("net").items()})

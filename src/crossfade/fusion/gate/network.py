@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
+from crossfade.fusion.gate.context import item_layer, user_layer
 from crossfade.fusion.gate.inputs import N_AGREEMENT, GateBatch
 from crossfade.types import Floats
 
@@ -63,15 +65,15 @@ class GateNetwork(Gate):
     Args:
         config: Widths.
         start: Weights of the static blend, ``(S,)``.
-        n_item: Columns of `GateBatch.item`.
-        n_user: Columns of `GateBatch.user`.
+        columns: Names of what the signals hold.
     """
 
-    def __init__(self, config: GateConfig, start: Floats, n_item: int, n_user: int) -> None:
+    def __init__(self, config: GateConfig, start: Floats, columns: Columns) -> None:
         super().__init__()
         n_bases = len(start)
         self.residual = config.residual
-        self.user = nn.Linear(n_user, config.user_dim)
+        self.user = user_layer(config, columns)
+        self.extract, n_item = item_layer(config, columns)
         self.item = nn.Linear(n_item, config.item_dim)
         self.meeting = nn.Linear(config.user_dim, config.item_dim)
         width = 3 * n_bases + N_AGREEMENT + n_item + config.user_dim + config.item_dim
@@ -94,8 +96,9 @@ class GateNetwork(Gate):
     def forward(self, batch: GateBatch) -> GateOutput:
         """Blend a batch."""
         user = self.user(batch.user)  # (B, user_dim)
-        met = self.meeting(user)[:, None, :] * self.item(batch.item)  # (B, L, item_dim)
-        hidden = self._first(torch.cat([batch.base, batch.item, met], dim=-1), user)
+        item = self.extract(batch.item)  # (B, L, width)
+        met = self.meeting(user)[:, None, :] * self.item(item)  # (B, L, item_dim)
+        hidden = self._first(torch.cat([batch.base, item, met], dim=-1), user)
         for layer in list(self.layers)[1:]:
             hidden = layer(hidden)
         confidence = self.confidence(hidden)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crossfade.config import Field
 from crossfade.errors import DataError
-from crossfade.fusion.base import LabelledSignals, Signals
+from crossfade.fusion.base import Columns, LabelledSignals, Signals
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.inputs import GateBatch
 from crossfade.fusion.gate.model import MetaFusion
@@ -37,17 +37,16 @@ class PersonalNetwork(GateNetwork):
     Args:
         config: Widths.
         start: Weights of the static blend, ``(S,)``.
-        n_item: Columns of `GateBatch.item`.
-        n_user: Columns of `GateBatch.user`.
+        columns: Names of what the signals hold.
         n_lists: How many lists each person's row learns from, ``(P,)``.
     """
 
     n_lists: Tensor
 
     def __init__(
-        self, config: PersonalisedConfig, start: Floats, n_item: int, n_user: int, n_lists: Ints
+        self, config: PersonalisedConfig, start: Floats, columns: Columns, n_lists: Ints
     ) -> None:
-        super().__init__(config, start, n_item, n_user)
+        super().__init__(config, start, columns)
         self.person = nn.Embedding(1 + len(n_lists), len(start), padding_idx=0)
         nn.init.zeros_(self.person.weight)
         lists = torch.from_numpy(n_lists).float()
@@ -141,8 +140,7 @@ class PersonalisedFusion(MetaFusion):
         self._people, self._n_lists = np.delete(people, gone), np.delete(self._n_lists, gone)
 
     def _built(self, start: Floats) -> Gate:
-        n_user, n_item = (2 * len(names) for names in (self.columns.user, self.columns.item))
-        return PersonalNetwork(self.config, start, n_item, n_user, self._n_lists)
+        return PersonalNetwork(self.config, start, self.columns, self._n_lists)
 
     def _person(self, signals: Signals) -> Ints:
         people = fitted(self._people, self.name)
