@@ -8,7 +8,7 @@ import torch
 from tests.fusion.maml.people import lists, two_tastes
 
 from crossfade.fusion.base import LabelledSignals
-from crossfade.fusion.maml.adapting import held_back_gain
+from crossfade.fusion.maml.adapting import HeldBack, held_back
 from crossfade.fusion.maml.config import MamlConfig
 from crossfade.fusion.maml.inner import adapt
 from crossfade.fusion.maml.network import Lists, MamlGate, inner_of, lists_of
@@ -61,15 +61,16 @@ def only(labelled: LabelledSignals, wanted: Bools, out: Bools) -> LabelledSignal
     return replace(labelled, signals=replace(labelled.signals, mask=mask), relevant=wanted)
 
 
-def test_the_guard_takes_each_part_out_of_the_list_while_adapting_to_the_others() -> None:
+def test_the_guard_judges_each_part_after_adapting_to_the_others_without_knowing_it() -> None:
     network, people = gate(), two_tastes(3, 1, n_items=12, n_wanted=5)
-    found = held_back_gain(network, people, context(3), CONFIG, inner_of(CONFIG))
+    found = held_back(network, people, context(3), CONFIG, inner_of(CONFIG)).gain
+    nothing = np.zeros_like(people.relevant)
     place = np.cumsum(people.relevant, axis=1) - 1
     expected = np.zeros(3)
     for fold in range(CONFIG.n_folds):
         held: Bools = people.relevant & (place % CONFIG.n_folds == fold)
         others: Bools = people.relevant & ~held
-        support = network.read(whole(only(people, others, held))).shrunk(CONFIG.shrink)
+        support = network.read(whole(only(people, others, nothing))).shrunk(CONFIG.shrink)
         query = network.read(whole(only(people, held, others)))
         for task in range(3):
             start = network.start()
@@ -86,8 +87,40 @@ def test_the_guard_takes_each_part_out_of_the_list_while_adapting_to_the_others(
 
 def test_a_single_reaction_gives_the_guard_nothing_to_judge_by() -> None:
     alone = lists([[1, 0, 0, 0]])
-    found = held_back_gain(gate(), alone, context(1), CONFIG, inner_of(CONFIG))
-    assert found.tolist() == [pytest.approx(0.0, abs=1e-7)]
+    found = held_back(gate(), alone, context(1), CONFIG, inner_of(CONFIG))
+    assert found.gain.tolist() == [pytest.approx(0.0, abs=1e-7)]
+    assert found.rise.tolist() == [0.0]
+    assert not found.accepted.any()
+
+
+def test_both_the_loss_and_the_places_of_held_back_reactions_must_speak_for_new_weights() -> None:
+    found = HeldBack(np.array([0.1, 0.1, 0.1, -0.1, 0.0]), np.array([0.0, 0.2, -0.1, 0.2, 0.2]))
+    assert found.accepted.tolist() == [True, True, False, False, False]
+
+
+def test_the_rise_is_that_of_the_discounted_places() -> None:
+    # The right base has the first wanted candidate on top, the left one the second; each is held
+    # back once, while the weights go to the base that likes the other.
+    score = np.array([[[-2.0, 2.0], [2.0, -2.0], [0.0, 0.0]]])
+    torn = lists([[1, 1, 0]], score)
+    config = CONFIG.changed(n_folds=2, shrink=0.0, inner_lr=20.0, inner_clip=None, hidden=1)
+    network = MamlGate(config, np.array([0.5, 0.5], np.float32), 3, 2.0, np.random.default_rng(0))
+    found = held_back(network, torn, context(1), config, inner_of(config))
+    # All three score 0 at first and share the first place; then each falls to the second.
+    assert found.rise[0] == pytest.approx(1 / np.log2(3) - 1, abs=1e-6)
+    assert found.gain[0] < 0
+
+
+def test_a_candidate_stands_by_how_many_score_higher() -> None:
+    network = gate()
+    score = np.arange(13.0)[::-1, None].repeat(2, axis=1)[None]
+    score[0, 0] = np.nan  # on top, were it there
+    one = one_of(network.read(whole(lists(np.eye(1, 13, 3), score))), 0)
+    share, place = network.standing(network.start(), one)
+    assert place[1:4].tolist() == pytest.approx([1.0, 1 / np.log2(3), 0.5])
+    assert place[10] > 0
+    assert place[11:].tolist() == [0.0, 0.0]
+    assert -share[3].item() == pytest.approx(network.loss(network.start(), one).item(), rel=1e-5)
 
 
 def test_requests_without_context_are_read_as_knowing_nothing() -> None:

@@ -71,8 +71,8 @@ class MamlConfig(Settings):
     """A gate whose start is learned so that a few reactions of one person suffice to move it.
 
     The source has 10,000 episodes, 5 inner steps of rate 0.01, a meta-batch of 8 and an outer rate
-    of 0.001. The first two stay. Validation preferred the larger rates, and vmap pays only where
-    many tasks go at once.
+    of 0.001. The first two stay. Validation preferred larger rates, and vmap pays only where many
+    tasks go at once.
     """
 
     algorithm: Algorithm = Field(
@@ -136,6 +136,6 @@ class MamlConfig(Settings):
     )
     sampling: Sampling = Field(Sampling(), description="Which episodes are drawn how often.")
     train: TrainConfig = Field(
-        TrainConfig(epochs=10, lr=1e-2, clip_norm=1.0, patience=0, device="cpu"),
+        TrainConfig(epochs=10, lr=3e-3, clip_norm=1.0, patience=0, device="cpu"),
         description="The outer loop; an epoch is its part of `n_episodes`, after which validation looks.",
     )

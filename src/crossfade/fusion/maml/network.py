@@ -16,6 +16,9 @@ from crossfade.fusion.maml.config import MamlConfig
 from crossfade.fusion.maml.inner import Inner, Rates, Weights
 from crossfade.types import Bools, Floats
 
+DEPTH = 10
+"""Places of a list that people look at."""
+
 LEAST = -1e9
 """Log-weight of a candidate that does not count; its share is exactly 0, and so is its gradient."""
 
@@ -140,6 +143,18 @@ class MamlGate(nn.Module):
         score = gate_score(self.logits(weights, lists.hidden), lists)
         return lists.weight * listwise(self.log_sharpness.exp() * score, lists)
 
+    def standing(self, weights: Weights, lists: Lists) -> tuple[Tensor, Tensor]:
+        """How well each candidate of one task stands in its list, ``(L,)`` twice.
+
+        First its log-share of the listwise softmax, then 1 / log2(1 + place) from 1 at the top
+        to 0 beyond `DEPTH`. Both mean nothing for candidates that do not count.
+        """
+        score = gate_score(self.logits(weights, lists.hidden), lists)
+        share = log_shares(self.log_sharpness.exp() * score, lists)
+        ranked = torch.where(lists.log_weight > LEAST / 2, score, -torch.inf)
+        above = len(ranked) - torch.searchsorted(ranked.sort().values, ranked, right=True)
+        return share, torch.where(above < DEPTH, 1 / torch.log2(above + 2.0), 0.0)
+
     def logits(self, weights: Weights, hidden: Tensor) -> Tensor:
         """Gate logits, ``(..., S)``, for what `read` gave."""
         if not self.head_only:
@@ -195,5 +210,9 @@ def listwise(score: Tensor, lists: Lists) -> Tensor:
         top-one cross entropy; Jean et al. (2015), "On Using Very Large Target Vocabulary", for
         the correction.
     """
-    log_share = score - torch.logsumexp(score + lists.log_weight, dim=-1)
-    return -(log_share * lists.wanted).sum() / lists.wanted.sum().clamp(min=1)
+    return -(log_shares(score, lists) * lists.wanted).sum() / lists.wanted.sum().clamp(min=1)
+
+
+def log_shares(score: Tensor, lists: Lists) -> Tensor:
+    """Log of the softmax of the score over the candidates that count, ``(L,)``; see `listwise`."""
+    return score - torch.logsumexp(score + lists.log_weight, dim=-1)

@@ -16,8 +16,9 @@ N_SUPPORT, N_QUERY = 32, 16
 class Episodes:
     """T tasks: place i of both sides is the same person.
 
-    Nothing wanted on one side counts on the other: where both sides are cut from one list, what
-    is wanted on the other side is masked out, so it is no negative either.
+    Where both sides are cut from one list, what the person reacted to is no candidate of the query
+    any more. What they wanted later stays a candidate of the support that nobody reacted to yet:
+    whoever adapts to real reactions cannot leave it out, for it is not known.
 
     Attributes:
         support: What a person reacted to.
@@ -85,11 +86,13 @@ def split_list(
     when: Doubles | None = None,
     *,
     n_support: Ints | None = None,
+    n_query: int = N_QUERY,
 ) -> Episodes:
     """Each list cut into support and query: the earlier wanted candidates, then the later ones.
 
-    All other candidates are negatives on both sides. At most `N_SUPPORT` wanted ones go into the
-    support and `N_QUERY` into the query; the rest are masked out on both sides.
+    All other candidates are negatives on both sides, and so are the later wanted ones in the
+    support: see `Episodes`. At most `N_SUPPORT` wanted ones go into the support and ``n_query`` into
+    the query; the query has no other wanted candidates, not as negatives either.
 
     Args:
         labelled: Lists; those with fewer than two wanted candidates that some base can score
@@ -99,6 +102,7 @@ def split_list(
             no time is.
         n_support: Wanted candidates in the support of each list, ``(B,)``, cut so that one at
             least is left for the query; None takes two thirds.
+        n_query: Most wanted candidates in the query.
     """
     wanted = teachable(labelled)
     n = wanted.sum(axis=1)
@@ -106,20 +110,20 @@ def split_list(
     labelled, wanted, n = labelled.take(places), wanted[places], n[places]
     first = -(-2 * n // 3) if n_support is None else n_support[places]
     first = np.clip(first, 1, np.minimum(N_SUPPORT, n - 1))[:, None]
-    place = _order(wanted, None if when is None else when[places], rng)
+    place = order_of(wanted, None if when is None else when[places], rng)
     in_support = wanted & (place < first)
-    in_query = wanted & (place >= first) & (place < first + N_QUERY)
+    in_query = wanted & (place >= first) & (place < first + n_query)
     elsewhere = labelled.n_relevant - labelled.relevant.sum(axis=1)
-    return Episodes(
-        _only(labelled, in_support, in_support.sum(axis=1).astype(np.float64)),
-        _only(labelled, in_query, in_query.sum(axis=1) + elsewhere),
+    known = replace(
+        labelled, relevant=in_support, n_relevant=in_support.sum(axis=1).astype(np.float64)
     )
+    return Episodes(known, _only(labelled, in_query, in_query.sum(axis=1) + elsewhere))
 
 
 def limited(labelled: LabelledSignals, most: int, rng: np.random.Generator) -> LabelledSignals:
     """Lists with no more than ``most`` wanted candidates, drawn; the others are masked out."""
     wanted = teachable(labelled)
-    kept = wanted & (_order(wanted, None, rng) < most)
+    kept = wanted & (order_of(wanted, None, rng) < most)
     return _only(labelled, kept, labelled.n_relevant - (labelled.relevant & ~kept).sum(axis=1))
 
 
@@ -129,7 +133,7 @@ def teachable(labelled: LabelledSignals) -> Bools:
     return there
 
 
-def _order(wanted: Bools, when: Doubles | None, rng: np.random.Generator) -> Ints:
+def order_of(wanted: Bools, when: Doubles | None, rng: np.random.Generator) -> Ints:
     """Place of each wanted candidate among those of its list, ``(B, L)``: by time, then drawn."""
     drawn = rng.random(wanted.shape)
     time = np.zeros(wanted.shape) if when is None else np.where(np.isnan(when), np.inf, when)
