@@ -8,6 +8,7 @@ import pytest
 from tests.fusion.problem import (
     CLASSIC,
     NAN,
+    NETWORKS,
     NOTHING_LEARNED,
     fit,
     problem,
@@ -170,8 +171,132 @@ def test_the_other_models_work_with_scores_alone(name: str) -> None:
     promises(fit(name, train, validation).forward(validation.signals), validation.signals)
 
 
-@pytest.mark.parametrize("name", ["learned_weights", "adaptive", "ridge", "fwls", "lambdamart"])
-def test_infinite_scores_are_named(name: str) -> None:
-    train = spoiled(problem(0), np.inf, base=2)
-    with pytest.raises(DataError, match='base "b2" gives infinite scores'):
-        fit(name, train, problem(1))
+# -- infinite and huge scores ------------------------------------------------------------
+
+
+@every_model
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_scores_are_named(models: dict[str, Any], name: str, value: float) -> None:
+    def one(labelled: LabelledSignals) -> LabelledSignals:
+        score = labelled.signals.score.copy()
+        score[1, 3, 2] = value
+        return with_signals(labelled, score=score)
+
+    named = f'{name}: base "b2" gives infinite scores; mask them as NaN'
+    with pytest.raises(DataError, match=named):
+        fit(name, one(problem(0)), problem(1))
+    with pytest.raises(DataError, match=named):
+        fit(name, problem(0), one(problem(1)))
+    with pytest.raises(DataError, match=named):
+        models[name].forward(one(problem(2)).signals)
+
+
+@every_model
+def test_infinity_in_the_padding_is_nobodys_score(models: dict[str, Any], name: str) -> None:
+    given = problem(2).signals
+    score = given.score.copy()
+    score[~given.mask] = np.inf
+    found = models[name].forward(replace(given, score=score)).score
+    np.testing.assert_array_equal(found, models[name].forward(given).score)
+
+
+@every_model
+@pytest.mark.parametrize("factor", [1e30, 3e37])
+def test_scores_in_a_huge_unit_are_blended_or_refused(name: str, factor: float) -> None:
+    def huge(labelled: LabelledSignals) -> LabelledSignals:
+        score = labelled.signals.score.copy()
+        score[:, :, 1] *= np.float32(factor)
+        return with_signals(labelled, score=score)
+
+    given = huge(problem(2)).signals
+    if name in NETWORKS - {"auto"}:  # the candidates of `auto` here are no networks
+        refused = f'{name}: base "b1" gives scores beyond 1,000,000; scale them with zscore'
+        with pytest.raises(DataError, match=refused):
+            fit(name, huge(problem(0)), huge(problem(1)))
+        with pytest.raises(DataError, match=refused):
+            fit(name, problem(0), problem(1)).forward(given)
+    else:
+        promises(fit(name, huge(problem(0)), huge(problem(1))).forward(given), given)
+
+
+# -- context that is not as it was -------------------------------------------------------
+
+
+def with_another_column(labelled: LabelledSignals) -> LabelledSignals:
+    signals = labelled.signals
+    assert signals.item is not None
+    item = np.concatenate([signals.item, signals.item[:, :, :1]], axis=2)
+    columns = replace(signals.columns, item=(*signals.columns.item, "loudness"))
+    return with_signals(labelled, item=item, columns=columns)
+
+
+def without_a_column(labelled: LabelledSignals) -> LabelledSignals:
+    signals = labelled.signals
+    assert signals.user is not None
+    columns = replace(signals.columns, user=signals.columns.user[1:])
+    return with_signals(labelled, user=signals.user[:, 1:], columns=columns)
+
+
+@every_model
+@pytest.mark.parametrize("change", [with_another_column, without_a_column])
+def test_other_columns_than_those_of_the_fit_are_refused(
+    models: dict[str, Any], name: str, change: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} was fitted on Columns"):
+        models[name].forward(change(problem(2)).signals)
+    with pytest.raises(ValueError, match=f"{name} was fitted on Columns"):
+        fit(name, problem(0), change(problem(1)))
+
+
+@every_model
+@pytest.mark.parametrize("value", [NAN, np.inf, -np.inf, 1e30, -1e30])
+def test_context_may_hold_any_number(models: dict[str, Any], name: str, value: float) -> None:
+    def told(labelled: LabelledSignals) -> LabelledSignals:
+        parts = {}
+        for part in ("user", "item"):
+            array = getattr(labelled.signals, part).copy()
+            array[..., 0] = value
+            parts[part] = array
+        return with_signals(labelled, **parts)
+
+    given = told(problem(2)).signals
+    expected = np.isfinite(models[name].forward(problem(2).signals).score)
+    for model in (models[name], fit(name, told(problem(0)), told(problem(1)))):
+        fused = model.forward(given)
+        promises(fused, given)
+        if name != "hard_selection":  # whom it trusts depends on the numbers
+            np.testing.assert_array_equal(np.isfinite(fused.score), expected)
+
+
+# -- blocks that say nothing -------------------------------------------------------------
+
+
+def silent(labelled: LabelledSignals) -> LabelledSignals:
+    for base in range(3):
+        labelled = spoiled(labelled, NAN, base)
+    return labelled
+
+
+def mute(labelled: LabelledSignals) -> LabelledSignals:
+    return replace(labelled, relevant=np.zeros_like(labelled.relevant))
+
+
+@every_model
+@pytest.mark.parametrize("block", ["train", "validation"])
+@pytest.mark.parametrize("change", [silent, mute])
+def test_a_block_that_says_nothing_is_one_clear_error_or_no_trouble(
+    name: str, block: str, change: Any
+) -> None:
+    train = change(problem(0)) if block == "train" else problem(0)
+    validation = change(problem(1)) if block == "validation" else problem(1)
+    given = problem(2).signals
+    try:
+        model = fit(name, train, validation)
+    except DataError as error:
+        assert "has a wanted item among its candidates" in str(error) or (  # noqa: PT017
+            "no base can score a wanted candidate" in str(error)
+        )
+    else:
+        assert (block, change) != ("train", mute)
+        promises(model.forward(given), given)
+        assert np.isfinite(model.forward(given).score).mean() > 0.5

@@ -190,3 +190,43 @@ def test_what_a_base_gave_is_left_alone() -> None:
     scores = allowed_scores(UP, trial.queries, exclude_seen=True)
     assert np.isnan(scores[0, 5])
     np.testing.assert_array_equal(UP.rows, before)
+
+
+def test_an_infinite_score_is_no_score() -> None:
+    trial = make_trial({}, {0: [0], 1: [1]})
+    first, second = [np.inf, 3, 2, -np.inf, 1, NAN], [5.0, 4, 3, 2, 1, 0]
+    found = allowed_scores(Fixed(first, second), trial.queries, exclude_seen=False)
+    np.testing.assert_array_equal(found[0], floats_of([NAN, 3, 2, NAN, 1, NAN]))
+    np.testing.assert_array_equal(found[1], floats_of(second))
+
+
+def floats_of(values: Sequence[float]) -> Floats:
+    return np.array(values, dtype=np.float32)
+
+
+def test_scores_too_large_for_single_precision_are_no_scores() -> None:
+    class Double:
+        name = "double"
+
+        def score_batch(self, queries: Queries) -> Any:
+            return np.tile([1e300, -1e300, 1.0, 2.0, 3.0, 4.0], (len(queries), 1))
+
+    found = allowed_scores(Double(), make_trial({}, {0: [0]}).queries, exclude_seen=False)
+    np.testing.assert_array_equal(found[0], floats_of([NAN, NAN, 1, 2, 3, 4]))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [[NAN] * 6, [2.0] * 6, [np.inf] * 6, [-np.inf] * 6, [np.inf, 1, 2, 3, 4, 5], [1e38, 0, -1e38, 1, 2, 3]],
+    ids=["missing", "constant", "inf", "-inf", "one inf", "huge"],
+)  # fmt: skip
+def test_an_odd_base_leaves_the_scores_of_the_others_alone(odd: list[float]) -> None:
+    trial = make_trial({}, {0: [0]})
+    good = Fixed([6, 5, 4, 3, 2, 1])
+    alone = label(trial, good, n_candidates=6)
+    both = label(trial, good, Fixed(odd), n_candidates=6)
+    np.testing.assert_array_equal(both.item_row, alone.item_row)
+    np.testing.assert_array_equal(both.signals.score[:, :, 0], alone.signals.score[:, :, 0])
+    assert not np.isinf(both.signals.score).any()
+    known = np.isfinite(odd)[both.item_row]
+    np.testing.assert_array_equal(np.isfinite(both.signals.score[:, :, 1]), known)

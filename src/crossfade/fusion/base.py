@@ -158,6 +158,25 @@ class Fusion(ABC):
         """The fitted arrays."""
 
 
+def refuse(wrong: Bools, signals: Signals, name: str, what: str) -> None:
+    """Raise where a base gives scores that a model cannot use.
+
+    Args:
+        wrong: Where, ``(B, L, S)``; nothing happens without any.
+        signals: They name the base.
+        name: Of the model.
+        what: Is wrong with them.
+
+    Raises:
+        DataError: For the first such base.
+    """
+    bases = np.flatnonzero(wrong.any(axis=(0, 1)))
+    if len(bases):
+        base = int(bases[0])
+        label = signals.columns.bases[base] if signals.columns.bases else str(base)
+        raise DataError(f'{name}: base "{label}" gives {what}; mask them as NaN')
+
+
 C = TypeVar("C", bound=Settings)
 
 
@@ -183,7 +202,8 @@ class FusionModel(Fusion, Generic[C]):
             seed: The run's one seed; equal seeds give equal models.
 
         Raises:
-            DataError: If no request of ``train`` has a wanted candidate.
+            DataError: If no request of ``train`` has a wanted candidate, or a score is infinite.
+            ValueError: If ``validation`` has other columns than ``train``.
         """
         if not train.relevant.any():
             raise DataError(
@@ -191,19 +211,25 @@ class FusionModel(Fusion, Generic[C]):
                 "is nothing to learn from; take more candidates or a longer fuse block"
             )
         self.columns = train.signals.columns
+        for part in (train, validation):
+            self.check(part.signals)
         self._fit(train, validation, generator(seed, f"{self.name}.fit"))
         return self
 
     def check(self, signals: Signals) -> None:
-        """Raise unless the signals have the columns the model was fitted on.
+        """Raise unless the model can read the signals.
 
         Raises:
-            ValueError: If they have others.
+            ValueError: If they have other columns than it was fitted on.
+            DataError: If a score is infinite.
         """
         if signals.columns != self.columns:
             raise ValueError(
                 f"{self.name} was fitted on {self.columns}, these signals have {signals.columns}; fit again"
             )
+        infinite = np.isinf(signals.score)
+        if infinite.any():  # what stands in the padding is nobody's score
+            refuse(infinite & signals.mask[:, :, None], signals, self.name, "infinite scores")
 
     @abstractmethod
     def _fit(

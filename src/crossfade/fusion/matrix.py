@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from crossfade.errors import DataError, NotFittedError
-from crossfade.fusion.base import Fused, Fusion, LabelledSignals, Signals
+from crossfade.fusion.base import Fused, Fusion, LabelledSignals, Signals, refuse
 from crossfade.fusion.scaling import Scaling
 from crossfade.fusion.static import list_ndcg
 from crossfade.types import Bools, Doubles, Floats
@@ -19,6 +19,9 @@ SCALES: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
 ROWS_AT_ONCE = 20_000
 """Candidates whose features are held at once."""
+
+LARGEST = 1e6
+"""No z score of a million items is beyond 1,000; what is has not been scaled."""
 
 T = TypeVar("T")
 
@@ -80,14 +83,9 @@ def wanted_lists(labelled: LabelledSignals, name: str) -> LabelledSignals:
     """The requests with a wanted candidate that some base can score: the others teach no order.
 
     Raises:
-        DataError: If there is none, or if a score is infinite.
+        DataError: If there is none.
     """
-    signals = labelled.signals
-    if np.isinf(signals.score).any():
-        base = int(np.flatnonzero(np.isinf(signals.score).any(axis=(0, 1)))[0])
-        label = signals.columns.bases[base] if signals.columns.bases else str(base)
-        raise DataError(f'{name}: base "{label}" gives infinite scores; mask them as NaN')
-    there = signals.available.any(axis=-1)
+    there = labelled.signals.available.any(axis=-1)
     places = np.flatnonzero((labelled.relevant & there).any(axis=1))
     if not len(places):
         raise DataError(
@@ -95,6 +93,18 @@ def wanted_lists(labelled: LabelledSignals, name: str) -> LabelledSignals:
             "take more candidates, a longer block or other bases"
         )
     return labelled.take(places)
+
+
+def check_scale(signals: Signals, name: str) -> None:
+    """Raise unless the scores are on a scale that a network can read, as z scores are.
+
+    Raises:
+        DataError: If one is beyond `LARGEST`.
+    """
+    large = np.abs(signals.score) > LARGEST
+    if large.any():
+        large &= signals.mask[:, :, None]
+        refuse(large, signals, name, f"scores beyond {LARGEST:,.0f}; scale them with zscore, or")
 
 
 # -- measuring and choosing ------------------------------------------------------------

@@ -90,5 +90,7 @@ def slice_of(signals: Signals) -> Ints:
     """Place in `SLICES` of each request, shape ``(B,)``; middling where no context tells."""
     if signals.user is None or "log_positives" not in signals.columns.user:
         return np.ones(len(signals.mask), dtype=np.int64)
-    n = np.expm1(signals.user[:, signals.columns.user.index("log_positives")])
-    return np.searchsorted(np.array(SLICE_EDGES) + 0.5, np.nan_to_num(n)).astype(np.int64)
+    log_n = signals.user[:, signals.columns.user.index("log_positives")]
+    # Edges become logarithms, not numbers powers: no number of events is too large then.
+    edges = np.log1p(np.array(SLICE_EDGES) + 0.5)
+    return np.searchsorted(edges, np.nan_to_num(log_n)).astype(np.int64)

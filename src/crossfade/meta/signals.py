@@ -99,8 +99,14 @@ def allowed_scores(
     exclude_seen: bool,
     candidates: Bools | None = None,
 ) -> Floats:
-    """Scores with NaN also where an item may not be recommended."""
-    scores = np.array(base.score_batch(queries), dtype=np.float32)
+    """Scores with NaN also where an item may not be recommended, and where one is infinite.
+
+    Some models write minus infinity where they cannot score, and one infinite score would leave
+    a request without any: its mean and spread would be infinite too.
+    """
+    with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
+        scores = np.array(base.score_batch(queries), dtype=np.float32)
+    scores[np.isinf(scores)] = np.nan
     if exclude_seen:
         scores[queries.owner, queries.item_row] = np.nan
     if candidates is not None:

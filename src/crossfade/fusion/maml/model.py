@@ -21,7 +21,7 @@ from crossfade.fusion.maml.training import (
     first_sharpness,
     outer_loss,
 )
-from crossfade.fusion.matrix import fitted, wanted_lists
+from crossfade.fusion.matrix import check_scale, fitted, wanted_lists
 from crossfade.fusion.static import tune_static
 from crossfade.training.loop import train as train_network
 from crossfade.types import Arrays, Bools, Ints
@@ -121,6 +121,16 @@ class Maml(FusionModel[MamlConfig]):
             there = torch.from_numpy(places >= 0).reshape(-1, *[1] * start.ndim)
             weights[name] = torch.where(there, own, start.detach())
         return fused(gate, weights, signals, reader.read(signals))
+
+    def check(self, signals: Signals) -> None:
+        """As in every model; scores that were not scaled are refused too.
+
+        Raises:
+            ValueError: If the columns are others.
+            DataError: If a score is infinite, or far beyond a z score.
+        """
+        super().check(signals)
+        check_scale(signals, self.name)
 
     def _parts(self) -> tuple[MamlGate, ContextReader]:
         return fitted(self._gate, self.name), fitted(self._reader, self.name)
