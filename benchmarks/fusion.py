@@ -4,10 +4,12 @@
 
 Every model is fed the same signals and context: the fuse block and the blocks before it to learn
 from, the calibrate block to choose by, the test block judged once. ``--keep`` keeps the signals of
-each set there and takes them from there. Writes ``benchmarks/fusion.md``.
+each set there, and what each model was worth with each seed; what is kept is not made again, so
+several runs can share the work. Writes ``benchmarks/fusion.md``.
 """
 
 import argparse
+import pickle
 import sys
 import tempfile
 import time
@@ -42,21 +44,27 @@ OTHERS = (
     "personalised",
     "maml",
 )
-SEEDED = ("lambdamart", "meta", "attention", "hypernetwork", "personalised", "maml", "auto")
+SEEDED = ("lambdamart", "meta", "auto")
+"""Models that are fitted with every seed; the others with one."""
 RESAMPLES = 2_000
 SEED = 0
 
 
 @dataclass
 class Found:
-    """NDCG@10 of each test request by model, the mean over seeds; and seconds of a fit."""
+    """What a set showed: NDCG@10 of each test request by base, and by model and seed."""
 
     name: str
     protocol: str
     bases: dict[str, Doubles]
-    models: dict[str, Doubles] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    by_seed: dict[str, list[Doubles]] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> dict[str, Doubles]:
+        """The mean over seeds."""
+        return {model: np.mean(values, axis=0) for model, values in self.by_seed.items()}
 
 
 def main() -> None:
@@ -68,42 +76,46 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the signals of each set")
     parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "fusion.md")
     asked = parser.parse_args()
-    began, found = time.monotonic(), []
+    found: list[Found] = []
     with tempfile.TemporaryDirectory() as folder, reporting_to(reporter()):
         for name, protocol in SETS:
+            kept = None if asked.keep is None else asked.keep / f"found-{name}.pickle"
+            one = None if kept is None or not kept.exists() else pickle.loads(kept.read_bytes())  # noqa: S301
             if asked.only is None or name in asked.only.split(","):
                 block = block_of(name, protocol, asked.data, Path(folder), asked.keep)
-                found.append(_judged(name, protocol, block, asked.models.split(","), asked.seeds))
-                text = _page(found, asked.seeds, time.monotonic() - began)
-                asked.to.write_text(text, encoding="utf-8")
+                one = one or _first(name, protocol, block)
+                for model in asked.models.split(","):
+                    _judge(one, block, model, asked.seeds if model in SEEDED else 1)
+                    if kept is not None:
+                        kept.write_bytes(pickle.dumps(one, protocol=5))
+            if one is not None:
+                found.append(one)
+                asked.to.write_text(_page(found), encoding="utf-8")
     print(asked.to.read_text(encoding="utf-8"))
 
 
-def _judged(name: str, protocol: str, block: Block, models: Sequence[str], n_seeds: int) -> Found:
+def _first(name: str, protocol: str, block: Block) -> Found:
     test = block.test
     bases = {
         label: _ndcg(test, test.signals.score[:, :, place])
         for place, label in enumerate(test.signals.columns.bases)
     }
-    found = Found(name, protocol, bases)
-    for model in models:
-        values, seconds = [], []
-        for seed in range(n_seeds if model in SEEDED else 1):
-            began = time.monotonic()
-            fitted = make_fusion(model).fit(block.material.train, block.material.calibrate, seed)
-            seconds.append(time.monotonic() - began)
-            values.append(_ndcg(test, fitted.forward(test.signals).score))
-            if isinstance(fitted, AutoFusion) and seed == 0:
-                found.notes += _verdicts(fitted)
-        found.models[model] = np.mean(values, axis=0)
-        found.seconds[model] = float(np.median(seconds))
-        mean = found.models[model].mean()
-        _say(f"{name} {model}: {mean:.4f}, {found.seconds[model]:.0f} s a fit")
-    sizes = np.bincount(slice_of(test.signals), minlength=3).tolist()
-    found.notes.append(
-        "test requests by history, cold / warm / hot: " + " / ".join(map(str, sizes))
-    )
-    return found
+    sizes = " / ".join(map(str, np.bincount(slice_of(test.signals), minlength=3).tolist()))
+    told = f"test requests by history, cold / warm / hot: {sizes}"
+    return Found(name, protocol, bases, notes={"": [told]})
+
+
+def _judge(found: Found, block: Block, model: str, n_seeds: int) -> None:
+    """Fit and judge a model with the seeds it was not yet judged with."""
+    values, seconds = found.by_seed.setdefault(model, []), found.seconds.setdefault(model, [])
+    for seed in range(len(values), n_seeds):
+        began = time.monotonic()
+        fitted = make_fusion(model).fit(block.material.train, block.material.calibrate, seed)
+        seconds.append(time.monotonic() - began)
+        values.append(_ndcg(block.test, fitted.forward(block.test.signals).score))
+        if isinstance(fitted, AutoFusion) and seed == 0:
+            found.notes[model] = _verdicts(fitted)
+        _say(f"{found.name} {model} {seed}: {values[-1].mean():.4f}, {seconds[-1]:.0f} s")
 
 
 def _verdicts(model: AutoFusion) -> list[str]:
@@ -138,13 +150,12 @@ def _best(models: dict[str, Doubles]) -> str:
     return max(models, key=lambda name: float(models[name].mean()))
 
 
-def _page(found: Sequence[Found], n_seeds: int, seconds: float) -> str:
+def _page(found: Sequence[Found]) -> str:
     lines = [
         "# Learned blends",
         "",
-        f"`python -m benchmarks.fusion --seeds {n_seeds}`, {seconds / 60:.0f} minutes, default settings. "
-        "NDCG@10 on the test block over all known items. Models that draw random numbers are means over "
-        f"{n_seeds} seed{'s' if n_seeds > 1 else ''}. Intervals are 95 % paired bootstrap over requests. "
+        "`python -m benchmarks.fusion`, default settings. NDCG@10 on the test block over all known items; "
+        "the mean over seeds, where there are several. Intervals are 95 % paired bootstrap over requests. "
         "The best base and the best stacker are picked on these very requests, which favours them.",
         "",
     ]
@@ -186,16 +197,19 @@ def _section(one: Found) -> list[str]:
     lines = [
         f"## {one.name}, protocol {one.protocol}",
         "",
-        *(f"- {note}" for note in one.notes),
+        *(f"- {note}" for notes in one.notes.values() for note in notes),
         "",
-        "| model | NDCG@10 | to the best base [95 %] | fit (s) |",
-        "| --- | ---: | ---: | ---: |",
+        "| model | NDCG@10 | spread over seeds | to the best base [95 %] | fit (s) |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, values in rows:
         ratio, low, high = _ratio(values, best)
-        seconds = f"{one.seconds[name]:.0f}" if name in one.seconds else "base"
+        seconds = f"{np.median(one.seconds[name]):.0f}" if name in one.seconds else "base"
+        means = [float(seed.mean()) for seed in one.by_seed.get(name, [])]
+        spread = f"{min(means):.4f} – {max(means):.4f} ({len(means)})" if len(means) > 1 else ""
         lines.append(
-            f"| {name} | {values.mean():.4f} | {ratio:.3f} [{low:.3f}, {high:.3f}] | {seconds} |"
+            f"| {name} | {values.mean():.4f} | {spread} | {ratio:.3f} [{low:.3f}, {high:.3f}] | "
+            f"{seconds} |"
         )
     return [*lines, ""]
 

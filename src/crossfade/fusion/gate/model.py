@@ -183,7 +183,9 @@ class _Validation:
     """NDCG@10 on lists that training does not see."""
 
     def __init__(self, read: Callable[[Signals], GateBatch], labelled: LabelledSignals) -> None:
-        self._read, self._labelled = read, labelled
+        # A list that holds nothing wanted adds 0 whatever the gate says: it is not asked.
+        hopeful = np.flatnonzero((labelled.relevant & labelled.signals.mask).any(axis=1))
+        self._read, self._labelled, self._n = read, labelled.take(hopeful), len(labelled)
 
     def __call__(self, network: Gate) -> float:
         labelled, total = self._labelled, 0.0
@@ -194,7 +196,7 @@ class _Validation:
             score = network(_on(batch, device)).score.cpu().numpy()
             score = np.where(piece.signals.available.any(axis=-1), score, np.float32(np.nan))
             total += float(list_ndcg(score, piece.relevant, piece.n_relevant, DEPTH).sum())
-        return total / len(labelled)
+        return total / self._n
 
 
 def _on(batch: GateBatch, device: torch.device) -> GateBatch:
