@@ -198,9 +198,13 @@ def test_older_requests_change_only_for_those_with_weights_of_their_own(model: M
     earlier = two_tastes(40, 8)
     before = ndcg(model.forward(earlier.signals), earlier)
     _, cut = cut_after(two_tastes(20, 9), None, 5, rng())
-    adapted = model.adapt(cut.support.signals, cut.support.relevant)
+    reactions = cut.support.relevant.copy()
+    reactions[0] = False
+    adapted = model.adapt(cut.support.signals, reactions)
     found = retention(model, earlier, adapted, before)
     assert found.own.tolist() == [*adapted.kept.tolist(), *[False] * 20]
+    assert not found.own[0]
+    assert found.own[1:20].all()
     np.testing.assert_allclose(found.after[~found.own], before[~found.own], atol=1e-6)
     # Person i has one taste in both blocks, so their own weights suit their older requests.
     assert (found.after - found.before)[found.own].mean() > 0.05

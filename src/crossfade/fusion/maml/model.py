@@ -65,8 +65,9 @@ class Maml(FusionModel[MamlConfig]):
 
         Steps go downhill on the listwise loss of the wanted candidates against the others, held
         back by clipping, by a pull to the start, and by the number of steps. Weights are kept only
-        where adapting also lowered the loss of the person's own held-back reactions, which takes
-        two reactions; with fewer than ``config.min_reactions`` they never are.
+        where adapting also lowered the loss of the person's own held-back reactions and did not
+        push them out of the first places, which takes two reactions; with fewer than
+        ``config.min_reactions`` they never are.
 
         Args:
             signals: One list per person, with the candidates they saw.
