@@ -261,7 +261,7 @@ class HybridModel:
         rows = rows[rows >= 0]
         shares = self.blend.shares(query, rows)
         calibrator = None if self.learned is None else self.learned.calibrator
-        chances = self.blend.probabilities(query, score[0, rows], calibrator)
+        chances = self.blend.probabilities(query, rows, calibrator)
         return [
             self._line(rank, int(row), float(score[0, row]), share, chance)
             for rank, (row, share, chance) in enumerate(

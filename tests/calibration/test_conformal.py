@@ -212,3 +212,17 @@ def test_wrong_use_is_refused() -> None:
         ConformalSets.fit(score, all_wanted(5), 0.1).contains(score, kinds)
     with pytest.raises(ValueError, match="give groups to sets"):
         ConformalSets.fit(score, all_wanted(5), 0.1, group=kinds).contains(score)
+
+
+def test_requests_that_want_much_make_the_interval_wider() -> None:
+    # 20 requests of 50 wanted each, all inside or none: as good as 20 rows, not 1,000.
+    request = np.repeat(np.arange(20), 50)
+    inside, wanted = request >= 2, np.ones(1_000, bool)
+    alone = coverage(inside, wanted, request)
+    honest = coverage(inside, wanted, request, rng=np.random.default_rng(0))
+    assert alone.share == honest.share == 0.9
+    assert alone.high - alone.low < 0.04
+    # The standard error of 20 coins of 0.9 is 0.067.
+    assert 0.2 < honest.high - honest.low < 0.3
+    one = coverage(inside[:50], wanted[:50], request[:50], rng=np.random.default_rng(0))
+    assert np.isnan([one.low, one.high]).all()

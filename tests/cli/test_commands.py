@@ -173,6 +173,10 @@ def test_evaluate_keeps_its_json_contract(
             assert cell["n"] == answer["n_users"] > 0
     assert answer["slices"]
     assert answer["comparisons"]
+    assert {"calibration", "conformal", "uncertainty", "weights", "confidences"} <= set(answer)
+    if answer["calibrator"] is not None:
+        assert answer["calibration"][0]["name"] == "all"
+        assert answer["conformal"][0]["nominal"] == 0.9
     assert answer["n_items"] == load_dataset(world_directory).n_items
     per_user = {"user", "leave-last"}
     assert any("per-user" in flag for flag in answer["flags"]) == (protocol in per_user)

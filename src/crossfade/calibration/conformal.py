@@ -135,7 +135,8 @@ class Coverage:
 
     Attributes:
         share: Of wanted candidates that were inside; NaN where nothing was wanted.
-        low: Lower end of the exact binomial interval, which takes them as independent.
+        low: Lower end of its interval: bootstrap over requests, or the exact binomial one, which
+            takes wanted candidates as independent.
         high: Upper end.
         by_request: Mean over requests of the share of what each wanted.
         n_wanted: Wanted candidates.
@@ -151,7 +152,11 @@ class Coverage:
 
 
 def coverage(
-    inside: Bools, label: NDArray[Any], request: NDArray[Any], level: float = 0.95
+    inside: Bools,
+    label: NDArray[Any],
+    request: NDArray[Any],
+    level: float = 0.95,
+    rng: np.random.Generator | None = None,
 ) -> Coverage:
     """Measure sets.
 
@@ -160,6 +165,8 @@ def coverage(
         label: Which candidates were wanted, same shape.
         request: Whose each is, same shape.
         level: Of the interval.
+        rng: Draws requests, which is the wider and the honest interval where one request wants
+            several; None gives the binomial one.
     """
     wanted = label.astype(np.bool_).ravel()
     _, owner = np.unique(request.ravel(), return_inverse=True)
@@ -167,8 +174,11 @@ def coverage(
     n, n_hits = int(wanted.sum()), int(hit.sum())
     per_request = np.bincount(owner, weights=wanted)
     some = per_request > 0
-    shares = np.bincount(owner, weights=hit)[some] / per_request[some]
+    hits = np.bincount(owner, weights=hit)[some].astype(np.float64)
+    shares = hits / per_request[some]
     low, high = binomial_interval(n_hits, n, level)
+    if rng is not None and n:
+        low, high = _between_requests(hits, per_request[some].astype(np.float64), level, rng)
     return Coverage(
         share=n_hits / n if n else np.nan,
         low=low,
@@ -177,6 +187,20 @@ def coverage(
         n_wanted=n,
         mean_size=float(inside.sum() / len(per_request)) if len(per_request) else np.nan,
     )
+
+
+def _between_requests(
+    hits: Doubles, wanted: Doubles, level: float, rng: np.random.Generator, resamples: int = 1_000
+) -> tuple[float, float]:
+    """Percentiles of the share over requests drawn with replacement; NaN with less than two."""
+    if len(hits) < 2:
+        return np.nan, np.nan
+    drawn = np.empty(resamples)
+    for place in range(resamples):
+        which = rng.integers(0, len(hits), len(hits))
+        drawn[place] = hits[which].sum() / wanted[which].sum()
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def binomial_interval(n_hits: int, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -14,8 +14,10 @@ from crossfade.errors import DataError, NotFittedError
 from crossfade.types import Arrays, Bools, Doubles, Ints
 
 _HISTORY = ("no history", "history of 1–5", "history of 6–50", "history above 50")
-_AGE = ("age unknown", "younger than 30 days", "30 days or older")
-GROUP_NAMES = tuple(f"{history}, {age}" for history in _HISTORY for age in _AGE)
+AGE_NAMES = ("age unknown", "younger than 30 days", "30 days or older")
+"""Of items, in the order of ids modulo 3."""
+
+GROUP_NAMES = tuple(f"{history}, {age}" for history in _HISTORY for age in AGE_NAMES)
 """Of the ids that `groups` gives."""
 
 MIN_WANTED = 100
@@ -45,7 +47,7 @@ def groups(history_count: NDArray[Any], item_age_days: NDArray[Any]) -> Ints:
     age = np.asarray(item_age_days, dtype=np.float64)
     history = np.searchsorted((1, 6, 51), count, side="right")
     old = np.where(np.isnan(age), 0, np.where(age < 30, 1, 2))
-    return np.asarray(history * len(_AGE) + old, dtype=np.int64)
+    return np.asarray(history * len(AGE_NAMES) + old, dtype=np.int64)
 
 
 class MondrianCalibrator:

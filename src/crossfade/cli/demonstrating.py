@@ -43,7 +43,7 @@ def demo(
             learned=experiment.learned.blend(experiment.fusion),
         )
     model.save(out / "bundle")
-    save(experiment.evaluation, out)
+    save(experiment.evaluation, out, experiment.trust)
     print_evaluation(experiment.evaluation)
     for line in describe(model):
         typer.echo(line)

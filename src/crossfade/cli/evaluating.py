@@ -89,12 +89,11 @@ def evaluate(
             seed=seed,
         )
     if out is not None:
-        save(experiment.evaluation, out)
+        save(experiment.evaluation, out, experiment.trust)
     if as_json:
         answer = {
-            **to_json(experiment.evaluation),
+            **to_json(experiment.evaluation, experiment.trust),
             "fusion": experiment.fusion,
-            "calibration": [row.to_json() for row in experiment.probabilities],
         }
         typer.echo(json.dumps(answer, allow_nan=False))
         return
@@ -179,11 +178,7 @@ def blend_lines(experiment: "Experiment") -> list[str]:
     model = experiment.learned.models.get(experiment.fusion)
     lines = choice_lines(experiment.choice)
     lines += fusion_lines(experiment.fusion, model)
-    lines += [
-        f"probabilities, {row.name} users ({row.n:,} candidates of {row.n_requests:,} requests, {row.share:.2%} "
-        f"wanted): calibration error {row.error_text}, Brier {row.brier:.4f}, log-loss {row.log_loss:.4f}"
-        for row in experiment.probabilities
-    ]
+    lines += [] if experiment.trust is None else experiment.trust.lines()
     lines += [f"note: {text}" for label in experiment.notices for text in experiment.notices[label]]
     return lines
 

@@ -7,13 +7,19 @@ import polars as pl
 
 from crossfade.evaluation.config import ACCURACY, split
 from crossfade.evaluation.result import Evaluation
+from crossfade.evaluation.trust import NOTHING, Trust
 
 
-def to_json(evaluation: Evaluation) -> dict[str, Any]:
+def to_json(evaluation: Evaluation, trust: Trust | None = None) -> dict[str, Any]:
     """The document that ``crossfade evaluate --json`` prints; NaN becomes null.
 
     Models come best first. ``slices`` nests family, slice, model, metric; the leading metric
     of a slice also says how it stands ``versus`` the best other model.
+
+    Args:
+        evaluation: What to show.
+        trust: How far the model that serves keeps its word; keys of `Trust.to_json`, empty for
+            None.
     """
     about = evaluation.about
     return {
@@ -29,6 +35,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "models": _models(evaluation),
         "comparisons": [_clean(row) for row in evaluation.comparisons.iter_rows(named=True)],
         "slices": _slices(evaluation),
+        **(NOTHING if trust is None else trust.to_json()),
         "settings": {
             "protocol": about.protocol_rules,
             "target": about.target_rules,

@@ -13,6 +13,8 @@ from crossfade.evaluation.config import ACCURACY, split
 from crossfade.evaluation.output import estimate_text, number_text, to_json
 from crossfade.evaluation.plots import PALETTE, Series, by_slice, forest, trade_off
 from crossfade.evaluation.result import Evaluation
+from crossfade.evaluation.trust import Trust
+from crossfade.evaluation.trust_section import trust_section
 
 PROTOCOLS = {
     "time": "The log is cut at fixed moments. Models learn from everything before a cut and are asked at it: "
@@ -50,10 +52,14 @@ FAMILIES = {
 }
 
 
-def to_html(evaluation: Evaluation) -> str:
+def to_html(evaluation: Evaluation, trust: Trust | None = None) -> str:
     """The report as one HTML document without scripts or outside files.
 
     Equal evaluations give equal bytes.
+
+    Args:
+        evaluation: What to show.
+        trust: How far the model that serves keeps its word; no section without it.
     """
     environment = Environment(
         loader=PackageLoader("crossfade.evaluation"),
@@ -78,6 +84,7 @@ def to_html(evaluation: Evaluation) -> str:
         beyond=_table(evaluation, ranking, [m for m in measured if m not in accuracy]),
         colour={name: PALETTE[m % len(PALETTE)] for m, name in enumerate(ranking)},
         plots=_plots(evaluation, ranking),
+        trust=None if trust is None else trust_section(trust, about.target),
         losses=_losses(evaluation, ranking[0]),
         best=ranking[0],
         comparisons=_comparisons(evaluation),

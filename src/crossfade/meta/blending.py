@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 import numpy as np
 
-from crossfade.calibration.base import Calibrator
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Plan, Trial
@@ -15,6 +14,7 @@ from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.fusion.scaling import Scaling, scale
 from crossfade.fusion.static import Start, StaticBlend, list_ndcg, tune_static
 from crossfade.meta.lists import FusedScorer
+from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
@@ -156,12 +156,12 @@ class Blend:
         return self.learned.answers(query)
 
     def probabilities(
-        self, query: Queries, scores: Floats, calibrator: Calibrator | None
+        self, query: Queries, item_rows: Rows, probability: Probability | None
     ) -> list[float | None]:
         """Probability that each item of one request is wanted; None where no calibrated model spoke."""
-        if calibrator is None or not self.answers_learned(query):
-            return [None] * len(scores)
-        return [float(p) for p in calibrator.predict(scores)]
+        if self.learned is None or probability is None or not self.answers_learned(query):
+            return [None] * len(item_rows)
+        return self.learned.probabilities(query, item_rows, probability)
 
     def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
         """Share of each base in the scores of some items for one request, by label.

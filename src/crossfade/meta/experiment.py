@@ -12,11 +12,12 @@ from crossfade.evaluation.config import EvaluationConfig
 from crossfade.evaluation.evaluate import evaluate
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.result import Evaluation
+from crossfade.evaluation.trust import Trust
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.context import ContextReader
 from crossfade.meta.learning import Learned, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
-from crossfade.meta.probability import Row, probability_rows
+from crossfade.meta.trust import Answers, answered, trust_of
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
 
@@ -30,15 +31,15 @@ class Experiment:
         fusion: Name of the fusion model behind the row of that name.
         evaluation: Every base, the blend and any outside scores on the test block.
         notices: What the fitted bases say about themselves, by label.
-        probabilities: How well the serving model's probabilities hold on the test block; empty
-            where the static blend serves.
+        trust: How far the serving model's own words hold on the test block; None where the static
+            blend serves.
     """
 
     learned: Learned
     fusion: str
     evaluation: Evaluation
     notices: dict[str, tuple[str, ...]]
-    probabilities: list[Row]
+    trust: Trust | None
 
     @property
     def choice(self) -> BlendChoice:
@@ -73,15 +74,15 @@ def run_experiment(
     names = list(dict.fromkeys((blend.fusion, *fusions)))
     learned = learn(plan, bases, blend, names, seed)
     notices: dict[str, tuple[str, ...]] = {}
-    rows: list[Row] = []
+    trusts: list[Trust] = []
     result = evaluate(
         plan.tests,
-        _scorers(plan, bases, blend, learned, outside, notices, rows, seed),
+        _scorers(plan, bases, blend, learned, outside, notices, trusts, seed),
         evaluation,
         plan=plan,
         seed=seed,
     )
-    return Experiment(learned, blend.fusion, result, notices, rows)
+    return Experiment(learned, blend.fusion, result, notices, trusts[0] if trusts else None)
 
 
 def _scorers(  # noqa: PLR0917
@@ -91,7 +92,7 @@ def _scorers(  # noqa: PLR0917
     learned: Learned,
     outside: Sequence[Scorer],
     notices: dict[str, tuple[str, ...]],
-    rows: list[Row],
+    trusts: list[Trust],
     seed: int,
 ) -> Iterator[list[Scorer]]:
     """For each test trial: the bases fitted on what came before it, what blends them, the others."""
@@ -107,8 +108,9 @@ def _scorers(  # noqa: PLR0917
         served = fused.get(config.fusion)
         if served is not None and config.fusion in learned.calibrators and trial is plan.tests[0]:
             # Rolling cuts refit the bases; the first tells whether probabilities hold.
-            calibrator = learned.calibrators[config.fusion]
-            rows += probability_rows(served, calibrator, [trial], seed)
+            probability = learned.calibrators[config.fusion]
+            answers = Answers.of(answered(served, trial), probability, _blocks(plan))
+            trusts.append(trust_of(config.fusion, answers, probability, tuple(bases), seed))
         blend = Blend(
             shared,
             learned.choice,
@@ -119,6 +121,17 @@ def _scorers(  # noqa: PLR0917
         )
         others = [scorer for name, scorer in fused.items() if name != config.fusion]
         yield [*shared.values(), *others, blend, *outside]
+
+
+def _blocks(plan: Plan) -> float:
+    """How many calibrate blocks long the test block is, where that is known of every request.
+
+    Cut per user, both are shares of everybody's own history. Between global cuts people come
+    and go, and how much longer a block is says little about who asks in it.
+    """
+    if plan.protocol.name != "user":
+        return 1.0
+    return plan.protocol.test / plan.protocol.calibrate
 
 
 class _Shared:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from crossfade.calibration.base import Calibrator
-from crossfade.calibration.registry import pack_calibrator, unpack_calibrator
 from crossfade.data.splits import Plan
 from crossfade.errors import DataError
 from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
@@ -17,7 +15,7 @@ from crossfade.fusion.registry import fusion_kind, make_fusion
 from crossfade.fusion.scaling import Scaling
 from crossfade.meta.blending import Bases, BlendChoice, BlendConfig, decide
 from crossfade.meta.chain import Material, gather
-from crossfade.meta.probability import fit_probability
+from crossfade.meta.probability import Probability, fit_probability
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
 from crossfade.types import Arrays, Rows
@@ -39,7 +37,7 @@ class LearnedBlend:
     name: str
     model: FusionModel[Any]
     track: TrackRecord
-    calibrator: Calibrator | None = None
+    calibrator: Probability | None = None
     environment: EnvironmentSchema | None = None
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Arrays]]:
@@ -47,7 +45,7 @@ class LearnedBlend:
         settings = self.model.config.model_dump(mode="json")
         groups = {"fusion": self.model.state(), "track": self.track.to_arrays()}
         if self.calibrator is not None:
-            groups["probability"] = pack_calibrator("it", self.calibrator)
+            groups["probability"] = self.calibrator.pack()
         header = {"name": self.name, "config": settings}
         if self.environment is not None:
             groups["environment"] = self.environment.to_arrays()
@@ -67,7 +65,7 @@ class LearnedBlend:
             return None
         model = fusion_kind(header["name"]).restore(header["config"], groups["fusion"])
         packed = groups.get("probability")
-        calibrator = None if packed is None else unpack_calibrator("it", packed)
+        calibrator = None if packed is None else Probability.unpack(packed)
         track = TrackRecord.from_arrays(groups["track"])
         return cls(header["name"], model, track, calibrator, _environment(header, groups))
 
@@ -101,14 +99,14 @@ class Learned:
         choice: The static blend, which answers whom no learned one may.
         models: Fitted fusion models by name.
         track: For the test block; see `LearnedBlend`.
-        calibrators: Of the models' scores, by name, fitted on the calibrate block.
+        calibrators: Of the scores of the model that serves, by name, fitted on the calibrate block.
         environment: See `LearnedBlend`.
     """
 
     choice: BlendChoice
     models: dict[str, FusionModel[Any]]
     track: TrackRecord
-    calibrators: dict[str, Calibrator]
+    calibrators: dict[str, Probability]
     environment: EnvironmentSchema | None = None
 
     def blend(self, name: str) -> LearnedBlend | None:
@@ -151,10 +149,11 @@ def learn(
     elif min(len(fuse), len(material.calibrate)) >= config.min_requests:
         models = fit_models(made, material, seed)
     calibrators = {}
-    for name, model in models.items():
-        fitted = fit_probability(model, material.calibrate, seed)
+    if config.fusion in models:
+        with task(f"calibrate {config.fusion}"):
+            fitted = fit_probability(models[config.fusion], material.calibrate, seed)
         if fitted is not None:
-            calibrators[name] = fitted
+            calibrators[config.fusion] = fitted
     return Learned(choice, models, material.track, calibrators, material.environment)
 
 

@@ -11,6 +11,7 @@ from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import scale
 from crossfade.meta.context import ContextReader
+from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
 
@@ -125,7 +126,7 @@ class FusedScorer:
     name: str
     fusion: FusionModel[Any]
     lists: ListBuilder | SharedLists
-    _last: _Last[tuple[Columns, Rows, Fused]] = field(default_factory=_Last, init=False, repr=False)
+    _last: _Last[tuple[Signals, Rows, Fused]] = field(default_factory=_Last, init=False, repr=False)
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores of the candidates, NaN for all other items, shape ``(n, n_items)``."""
@@ -147,9 +148,9 @@ class FusedScorer:
         """
         if not self.answers(query):
             return None
-        columns, listed, fused = self._fused(query)
-        weights, labels = fused.weights[0], columns.bases
-        place = {int(row): at for at, row in enumerate(listed[0]) if row >= 0}
+        signals, listed, fused = self._fused(query)
+        weights, labels = fused.weights[0], signals.columns.bases
+        place = _places(listed)
         return [
             {
                 label: float(weight)
@@ -161,14 +162,32 @@ class FusedScorer:
             for row in item_rows
         ]
 
-    def _fused(self, queries: Queries) -> tuple[Columns, Rows, Fused]:
+    def probabilities(
+        self, query: Queries, item_rows: Rows, probability: Probability
+    ) -> list[float | None]:
+        """Probability that each of some items is wanted, for one request.
+
+        None for an item that is no candidate or has no score.
+        """
+        signals, listed, fused = self._fused(query)
+        chances = probability.predict(fused.score, signals)[0]
+        place = _places(listed)
+        found = [chances[place[int(row)]] if int(row) in place else np.nan for row in item_rows]
+        return [None if np.isnan(chance) else float(chance) for chance in found]
+
+    def _fused(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
         """Candidates and what the model says of them; of a single request, kept for who asks again.
 
-        A recommendation asks three times: for scores, for shares, and whether it was the model
-        that answered.
+        A recommendation asks again and again: for scores, for shares, for probabilities, and
+        whether it was the model that answered.
         """
         return self._last(queries, self._made) if len(queries) == 1 else self._made(queries)
 
-    def _made(self, queries: Queries) -> tuple[Columns, Rows, Fused]:
+    def _made(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
         signals, item_row = self.lists.build(queries)
-        return signals.columns, item_row, self.fusion.forward(signals)
+        return signals, item_row, self.fusion.forward(signals)
+
+
+def _places(listed: Rows) -> dict[int, int]:
+    """Where each candidate of the only request is listed."""
+    return {int(row): at for at, row in enumerate(listed[0]) if row >= 0}

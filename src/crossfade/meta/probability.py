@@ -1,69 +1,148 @@
-"""From a blend's score to the probability that a candidate is wanted, and how well that holds."""
+"""From a blend's score to the probability that a candidate is wanted."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.calibration.base import Calibrator
 from crossfade.calibration.choosing import choose_calibrator
-from crossfade.calibration.metrics import CalibrationError, brier, calibration_error, log_loss
-from crossfade.data.splits import Trial
-from crossfade.errors import DataError
-from crossfade.fusion.auto import SLICES, slice_of
-from crossfade.fusion.base import FusionModel, LabelledSignals
-from crossfade.meta.contextual import labelled
-from crossfade.meta.lists import FusedScorer
-from crossfade.meta.signals import MAX_CELLS
+from crossfade.calibration.conformal import ConformalSets
+from crossfade.calibration.grouping import GROUPINGS, TOGETHER, choose_grouping
+from crossfade.calibration.mondrian import MondrianCalibrator, groups
+from crossfade.calibration.registry import pack_calibrator, unpack_calibrator
+from crossfade.errors import BundleError, DataError
+from crossfade.fusion.base import FusionModel, LabelledSignals, Signals
 from crossfade.rng import generator
-from crossfade.types import Bools, Csr, Doubles, Floats, Ints
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
+
+MISSED = 0.1
+"""Share of the wanted candidates that conformal sets may leave out."""
+
+_FOLDS = 3
+"""For groupings: each fold fits a calibrator per kind."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """How well probabilities hold for some people.
+@dataclass(frozen=True, eq=False)
+class Probability:
+    """What a fusion model's scores say about being wanted, learned on lists it had not seen.
 
     Attributes:
-        name: ``all`` or one of `SLICES`.
-        n_requests: Requests with a candidate that has a probability.
-        n: Candidates with one.
-        share: Share of them that is wanted.
-        error: Expected calibration error with its interval; None with fewer than two requests.
-        brier: Mean squared error.
-        log_loss: In nats per candidate.
+        everybody: One calibrator for all candidates, chosen out of fold.
+        grouping: Which kinds are calibrated apart, in `GROUPINGS`.
+        kinds: The calibrators of those kinds; None where no kinds are told apart.
+        sets: Candidates likely enough to hold all but `MISSED` of what is wanted; of
+            probabilities, so that who wants much gets a large set. None in bundles of before.
+        sets_by_history: The same with a threshold for each length of history, so that the
+            promise holds for newcomers and regulars apart, at the price of larger sets.
     """
 
-    name: str
-    n_requests: int
-    n: int
-    share: float
-    error: CalibrationError | None
-    brier: float
-    log_loss: float
+    everybody: Calibrator
+    grouping: str = TOGETHER
+    kinds: MondrianCalibrator | None = None
+    sets: ConformalSets | None = None
+    sets_by_history: ConformalSets | None = None
 
-    @property
-    def error_text(self) -> str:
-        """Debiased error with its interval; 0 is perfect, and chance alone goes either way of it."""
-        if self.error is None:
-            return "unknown"
-        return f"{self.error.debiased:.4f} [{self.error.low:.4f}, {self.error.high:.4f}]"
+    def predict(self, score: Floats, signals: Signals, blocks: float = 1.0) -> Doubles:
+        """Probability that each candidate is wanted.
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values; None for what is not known."""
-        error = None if self.error is None else {k: _plain(v) for k, v in vars(self.error).items()}
-        plain = {k: _plain(v) for k, v in vars(self).items() if k != "error"}
-        return {**plain, "calibration_error": error}
+        Args:
+            score: From the fusion model, ``(B, L)``; NaN where it gives none.
+            signals: What it was given.
+            blocks: Within how many times the length of the calibrate block: an event that has a
+                probability p in one block has ``1 − (1 − p)^n`` in n that do not depend on
+                each other.
+
+        Returns:
+            Shape ``(B, L)``; NaN where the score is.
+        """
+        if self.kinds is None:
+            once = self.everybody.predict(score)
+        else:
+            once = self.kinds.predict(score, GROUPINGS[self.grouping](kind_of(signals)))
+        return once if blocks == 1 else -np.expm1(blocks * np.log1p(-once))
+
+    def inside(self, probability: Doubles, kind: Ints, blocks: float = 1.0) -> tuple[Bools, Bools]:
+        """Which candidates are in the conformal sets.
+
+        Args:
+            probability: From `predict`, of any shape.
+            kind: From `kind_of`, of the same shape.
+            blocks: What `predict` was given.
+
+        Returns:
+            For `sets` and for `sets_by_history`, of that shape.
+
+        Raises:
+            ValueError: If there are no sets.
+        """
+        if self.sets is None or self.sets_by_history is None:
+            raise ValueError("these probabilities come without conformal sets; fit again")
+        once = probability if blocks == 1 else -np.expm1(np.log1p(-probability) / blocks)
+        history = GROUPINGS["history"](kind)
+        return self.sets.contains(once), self.sets_by_history.contains(once, history)
+
+    def pack(self) -> Arrays:
+        """Everything `unpack` needs, as named arrays."""
+        arrays = pack_calibrator("it", self.everybody)
+        if self.kinds is not None:
+            arrays |= pack_strings("grouping", [self.grouping])
+            arrays |= {f"kinds.{key}": array for key, array in self.kinds.state().items()}
+        for start, sets in (("sets", self.sets), ("history", self.sets_by_history)):
+            if sets is not None:
+                arrays |= {f"{start}.{key}": array for key, array in sets.state().items()}
+        return arrays
+
+    @classmethod
+    def unpack(cls, arrays: Arrays) -> "Probability":
+        """The inverse of `pack`; bundles of before hold nothing but the one calibrator.
+
+        Raises:
+            BundleError: If a calibrator or a grouping is of a kind this version does not know.
+            KeyError: If an array is missing.
+        """
+        everybody = unpack_calibrator("it", arrays)
+        kinds, sets, fair = (_part(arrays, f"{start}.") for start in ("kinds", "sets", "history"))
+        grouping = TOGETHER
+        if kinds:
+            (grouping,) = unpack_strings("grouping", arrays)
+            if grouping not in GROUPINGS:
+                raise BundleError(
+                    f'there is no grouping "{grouping}" in this version; it has {", ".join(GROUPINGS)}'
+                )
+        return cls(
+            everybody,
+            grouping,
+            MondrianCalibrator.restore(kinds) if kinds else None,
+            ConformalSets.restore(sets) if sets else None,
+            ConformalSets.restore(fair) if fair else None,
+        )
 
 
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _part(arrays: Arrays, start: str) -> dict[str, Any]:
+    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+
+def kind_of(signals: Signals) -> Ints:
+    """Kind of each candidate as `groups` numbers them, shape ``(B, L)``.
+
+    Without context everybody counts as a stranger, and items as of unknown age.
+    """
+    count = np.zeros((len(signals.mask), 1))
+    if signals.user is not None and "log_positives" in signals.columns.user:
+        logs = signals.user[:, signals.columns.user.index("log_positives"), None]
+        count = np.rint(np.expm1(np.nan_to_num(logs).astype(np.float64)))
+    age = np.full(signals.mask.shape, np.nan)
+    if signals.item is not None and "log_age_days" in signals.columns.item:
+        age = np.expm1(signals.item[:, :, signals.columns.item.index("log_age_days")])
+    return groups(count, age)
 
 
 def fit_probability(
     model: FusionModel[Any], lists: LabelledSignals, seed: int
-) -> Calibrator | None:
-    """A calibrator of a model's scores on lists it did not learn from, chosen out of fold.
+) -> Probability | None:
+    """The probability of a model's scores on lists it did not learn from, chosen out of fold.
 
     Args:
         model: Fitted.
@@ -71,81 +150,31 @@ def fit_probability(
         seed: The run's one seed.
 
     Returns:
-        The calibrator; None where fewer than two requests have a wanted candidate.
+        None where fewer than two requests have a wanted candidate with a score.
     """
-    score = model.forward(lists.signals).score
+    return probability_of(model.forward(lists.signals).score, lists, seed)
+
+
+def probability_of(score: Floats, lists: LabelledSignals, seed: int) -> Probability | None:
+    """As `fit_probability`, of scores ``(B, L)`` that somebody has already."""
     there = np.isfinite(score)
     request = np.broadcast_to(np.arange(len(score))[:, None], score.shape)[there]
+    rows, wanted = score[there].astype(np.float64), lists.relevant[there]
+    kind = kind_of(lists.signals)[there]
     rng = generator(seed, "meta.probability")
     try:
-        return choose_calibrator(score[there], lists.relevant[there], request, rng).calibrator
-    except DataError:  # nobody, or a single person, wanted any of it
-        return None
-
-
-def probability_rows(
-    scorer: FusedScorer, calibrator: Calibrator, trials: Sequence[Trial], seed: int
-) -> list[Row]:
-    """How well probabilities hold on the lists of some trials, over all and by history.
-
-    Args:
-        scorer: Its bases were fitted on what came before the trials.
-        calibrator: Of its scores.
-        trials: What was asked, and what was wanted.
-        seed: For the intervals.
-    """
-    parts = [_answered(scorer, calibrator, trial) for trial in trials]
-    probability, wanted, people, sizes = (
-        np.concatenate([part[place] for part in parts]) for place in range(4)
-    )
-    request = np.repeat(np.arange(len(sizes)), sizes)
-    who = np.repeat(people, sizes)
-    rows = [_row("all", probability, wanted, request, seed)]
-    rows += [
-        _row(name, probability[who == place], wanted[who == place], request[who == place], seed)
-        for place, name in enumerate(SLICES)
-    ]
-    return [row for row in rows if row.n]
-
-
-def _answered(
-    scorer: FusedScorer, calibrator: Calibrator, trial: Trial
-) -> tuple[Doubles, Bools, Ints, Ints]:
-    """Probabilities, which were wanted, the slice of each request, and candidates per request."""
-    found: list[tuple[Doubles, Bools, Ints, Ints]] = []
-    for place, batch in trial.queries.batches(max(1, MAX_CELLS // trial.queries.n_items)):
-        signals, item_row = scorer.lists.build(batch)
-        score: Floats = scorer.fusion.forward(signals).score
-        if trial.hidden is not None:  # what may not be answered is no candidate
-            hidden = np.take_along_axis(
-                Csr(trial.hidden[place]).toarray() != 0, np.maximum(item_row, 0), axis=1
-            )
-            score = np.where(hidden, np.float32(np.nan), score)
-        lists = labelled(signals, item_row, Csr(trial.relevant[place]))
-        there = np.isfinite(score)
-        found.append(
-            (
-                calibrator.predict(score[there]),
-                lists.relevant[there],
-                slice_of(signals),
-                there.sum(axis=1).astype(np.int64),
-            )
+        everybody = choose_calibrator(rows, wanted, request, rng).calibrator
+        choice = choose_grouping(
+            rows, wanted, request, kind, rng, make=type(everybody), n_folds=_FOLDS
         )
-    return tuple(np.concatenate([part[at] for part in found]) for at in range(4))  # type: ignore[return-value]
-
-
-def _row(name: str, probability: Doubles, wanted: Bools, request: Ints, seed: int) -> Row:
-    n_requests = len(np.unique(request))
-    if not len(probability):
-        return Row(name, 0, 0, np.nan, None, np.nan, np.nan)
-    rng = generator(seed, f"meta.probability.{name}")
-    enough = n_requests >= 2
-    return Row(
-        name=name,
-        n_requests=n_requests,
-        n=len(probability),
-        share=float(wanted.mean()),
-        error=calibration_error(probability, wanted, request, rng) if enough else None,
-        brier=brier(probability, wanted).score,
-        log_loss=log_loss(probability, wanted),
+    except DataError:  # nobody, or a single request, wanted any of it
+        return None
+    found = Probability(everybody, choice.name, choice.calibrator)
+    # On the rows that were learned from: calibrators keep the order of scores, so what they
+    # learned is a level per kind. Folds would mix levels, and promise too much.
+    chance = found.predict(score, lists.signals)[there]
+    sets, by_history = (
+        ConformalSets.fit(chance, wanted, MISSED, group=group)
+        for group in (None, GROUPINGS["history"](kind))
     )
+    return replace(found, sets=sets, sets_by_history=by_history)
