@@ -85,7 +85,8 @@ class Answers:
 def rankable_scores(scorer: Scorer, trial: Trial, queries: Queries, place: slice) -> Floats:
     """Scores of the whole catalogue, NaN for what the trial does not allow to recommend.
 
-    Seen items, hidden items and items that are no candidates are left out as the trial says.
+    Seen items, hidden items and items that are no candidates are left out as the trial says; an
+    infinite score is no score.
 
     Args:
         scorer: The model.
@@ -102,7 +103,9 @@ def rankable_scores(scorer: Scorer, trial: Trial, queries: Queries, place: slice
             f"{scorer.name} gave scores of shape {scores.shape}; "
             f"{len(queries):,} requests and {queries.n_items:,} items need ({len(queries)}, {queries.n_items})"
         )
-    scores = np.array(scores, dtype=np.float32)  # a copy: models may hand out their own memory
+    with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
+        scores = np.array(scores, dtype=np.float32)  # a copy: models may hand out their own memory
+    scores[np.isinf(scores)] = np.nan  # as in lists that are blended: no score
     if trial.exclude_seen:
         scores[queries.owner, queries.item_row] = np.nan
     if trial.hidden is not None:
