@@ -15,6 +15,9 @@ BENCHMARKS = (
     "two_tower_speed",
     "content",
     "fusion",
+    "calibration",
+    "adaptation",
+    "context",
     "episodes_speed",
     "fusion_speed",
 )

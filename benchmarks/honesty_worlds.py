@@ -25,7 +25,7 @@ from crossfade.meta.contextual import contextual_signals
 from crossfade.meta.signals import sampled
 from crossfade.rng import generator
 from crossfade.training.config import TrainConfig
-from crossfade.types import Bools, Csr, Doubles, Floats
+from crossfade.types import Bools, Doubles, Floats
 
 KEPT_COLUMNS = ("item_id", "release_date")
 """Release dates say which items may be listed, so they are no content here."""
@@ -191,11 +191,13 @@ def without_content(cut: Cut) -> Cut:
 
 
 def new_items_only(cut: Cut, test: LabelledSignals, score: Floats) -> Doubles:
-    """NDCG@10 of lists of new items, for requests that want one, ``(n,)``."""
+    """NDCG@10 of lists of new items, for requests that want one that may be listed, ``(n,)``."""
     trial = cut.test
     n_events = np.bincount(trial.train.events["item_row"].to_numpy(), minlength=trial.train.n_items)
     new = n_events <= NEW_ITEM_EVENTS
-    wanted = np.diff(Csr(trial.relevant.multiply(new).tocsr()).indptr).astype(np.float64)
+    if trial.candidates is not None:
+        new &= trial.candidates
+    wanted = (trial.relevant @ new).astype(np.float64)  # entries are 1
     asking = np.flatnonzero(wanted)
     listed = new[test.item_row[asking]] & test.signals.mask[asking]
     return list_ndcg(

@@ -57,7 +57,7 @@ def test_a_missing_record_column_is_named() -> None:
     given = lists([[0.9, 0.1, 1.0]])
     columns = Columns(("b0", "b1"), ("track_b0", "track_other", "log_track_items"))
     with pytest.raises(DataError, match="missing: track_b1"):
-        HardSelection().fit(*[with_signals(given, columns=columns)] * 2)
+        HardSelection().fit(*(with_signals(given, columns=columns),) * 2)
 
 
 # -- oracle ----------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def block(n: int = 120, length: int = 40) -> LabelledSignals:
 
 
 def fused(lists: LabelledSignals, **more: Any) -> Fused:
-    weights = np.broadcast_to(np.float32([0.75, 0.25]), lists.signals.score.shape)
+    weights = np.broadcast_to(np.array([0.75, 0.25], np.float32), lists.signals.score.shape)
     return Fused(lists.signals.score[:, :, 0], weights, **more)
 
 
@@ -199,13 +199,13 @@ def test_a_protocol_per_user_makes_good_that_its_test_block_is_longer(
     protocol: Any, expected: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
-    original = Answers.of.__func__  # type: ignore[attr-defined]
+    original = Answers.of
 
-    def spy(cls: Any, parts: Any, found: Probability, blocks: float = 1.0) -> Answers:
+    def spy(parts: Any, found: Probability, blocks: float = 1.0) -> Answers:
         given.append(blocks)
-        return original(cls, parts, found, blocks)
+        return original(parts, found, blocks)
 
-    monkeypatch.setattr(Answers, "of", classmethod(spy))
+    monkeypatch.setattr(Answers, "of", spy)
     world = make_world(WorldConfig(n_listeners=40, n_tracks=80, n_plays=2_500), seed=3).dataset
     experiment = run_experiment(
         world,
