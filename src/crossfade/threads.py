@@ -7,10 +7,14 @@ a fixed order, so how many threads there are changes no number.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 _PIECES_PER_THREAD = 8
 """Several, because some places cost far more than others."""
@@ -26,6 +30,18 @@ def n_threads() -> int:
     most = os.cpu_count() or 1 if affinity is None else len(affinity(0))
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(most, int(asked)) if asked.isdecimal() and int(asked) else most
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Linear algebra to the same last bit however many cores there are: BLAS sums in another order then."""
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    import_module("scipy.linalg")  # it has a BLAS of its own
+    return ThreadpoolController()  # finding them takes milliseconds
 
 
 def over(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from crossfade.errors import DataError
+from crossfade.threads import one_blas_thread
 from crossfade.types import Doubles, Ints
 
 
@@ -124,7 +124,7 @@ class Binned:
         """
         rows = np.ones((1, len(self.count))) if times is None else times
         error = self.wanted - self.probability
-        with threadpool_limits(1, "blas"):  # the same last bit however many cores there are
+        with one_blas_thread():
             n, total = rows @ self.count, rows @ error
             n_requests = rows @ (self.count > 0)
             squares, products, counts = (

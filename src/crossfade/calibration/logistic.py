@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from crossfade.calibration.base import Sample
+from crossfade.threads import one_blas_thread
 from crossfade.types import Doubles
 
 
@@ -90,12 +91,13 @@ def fit_logistic(
         return float(share @ each), columns.T @ (share * (expit(logit) - target))
 
     bounds = [(low, None) for low in least]
-    found = minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 500, "ftol": 1e-15, "gtol": 1e-10},
-    )
+    with one_blas_thread():
+        found = minimize(
+            loss,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 500, "ftol": 1e-15, "gtol": 1e-10},
+        )
     return np.asarray(found.x, dtype=np.float64)

@@ -6,6 +6,7 @@ from scipy.special import expit
 
 from crossfade.calibration.base import Calibrator, Sample
 from crossfade.calibration.logistic import Standard, fit_logistic, prior_logit, soft_target
+from crossfade.threads import one_blas_thread
 from crossfade.types import Arrays, Bools, Doubles
 
 N_HIDDEN = 16
@@ -48,16 +49,17 @@ class CalibrationNetwork(Calibrator):
             *[free] * N_HIDDEN,
             *[positive] * N_HIDDEN,
         ]
-        found = minimize(
-            network_loss,
-            prior,
-            (points, target, weight, prior),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            # Where wanted candidates are rare, what is gained is in the ninth digit of the loss.
-            options={"maxiter": 1_000, "ftol": 1e-12, "gtol": 1e-9},
-        )
+        with one_blas_thread():
+            found = minimize(
+                network_loss,
+                prior,
+                (points, target, weight, prior),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                # Where wanted candidates are rare, what is gained is in the ninth digit of the loss.
+                options={"maxiter": 1_000, "ftol": 1e-12, "gtol": 1e-9},
+            )
         self.line, self.hidden = found.x[:2], found.x[2:].reshape(3, N_HIDDEN)
 
     def _probability(self, score: Doubles) -> Doubles:

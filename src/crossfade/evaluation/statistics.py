@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri
-from threadpoolctl import threadpool_limits
 
+from crossfade.threads import one_blas_thread
 from crossfade.types import Doubles, Ints
 
 _CELLS = 4_000_000
@@ -212,6 +212,6 @@ def _bca_levels(known: Doubles, draws: Doubles, tail: Doubles) -> Doubles:
 
 def _product(left: Doubles, right: Doubles) -> Doubles:
     """``left @ right`` to the same last bit however many cores there are."""
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         product: Doubles = left @ right
     return product

@@ -1,6 +1,7 @@
 """Boosted trees that order candidates by everything there is: LightGBM's LambdaMART."""
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
@@ -123,7 +124,9 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         self._load(best[1])
 
     def _load(self, text: str) -> None:
-        # Always from text, so that a fitted model and a restored one are the same to the last bit.
+        # Always from text, so that a fitted model and a restored one are the same to the last bit,
+        # and without the number of threads, the one thing in it that is not of the model.
+        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", text)
         self._text, self._booster = text, lightgbm().Booster(model_str=text)
 
     def _state(self) -> Arrays:

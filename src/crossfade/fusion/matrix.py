@@ -10,6 +10,7 @@ from crossfade.errors import DataError, NotFittedError
 from crossfade.fusion.base import Fused, Fusion, LabelledSignals, Signals, refuse
 from crossfade.fusion.scaling import Scaling
 from crossfade.fusion.static import list_ndcg
+from crossfade.threads import one_blas_thread
 from crossfade.types import Bools, Doubles, Floats
 
 DEPTH = 10
@@ -234,8 +235,9 @@ def normal_equations(
         part = labelled.take(np.arange(start, min(start + step, len(labelled))))
         rows = part.signals.available.any(axis=-1)
         X = np.stack([np.ones(rows.shape), *features(part.signals)], axis=-1)[rows]
-        gram = gram + X.T @ X
-        moment = moment + X.T @ part.relevant[rows].astype(np.float64)
+        with one_blas_thread():
+            gram = gram + X.T @ X
+            moment = moment + X.T @ part.relevant[rows].astype(np.float64)
         n += len(X)
     return Normal(gram / n, moment / n)
 
@@ -259,7 +261,8 @@ def ridge(normal: Normal, penalty: float) -> Doubles:
     inverse = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
     correlation = covariance * np.outer(inverse, inverse)
     target = (normal.moment[1:] - mean * normal.moment[0]) * inverse
-    solved = np.linalg.solve(correlation + penalty * np.eye(len(mean)), target) * inverse
+    with one_blas_thread():
+        solved = np.linalg.solve(correlation + penalty * np.eye(len(mean)), target) * inverse
     return np.concatenate([[normal.moment[0] - mean @ solved], solved])
 
 

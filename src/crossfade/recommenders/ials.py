@@ -3,12 +3,11 @@
 import numba
 import numpy as np
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
 from crossfade.config import Field
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
 from crossfade.recommenders.kernels import csr_parts, gram
-from crossfade.threads import n_threads, over
+from crossfade.threads import n_threads, one_blas_thread, over
 from crossfade.types import Csr, Floats, Ints, Rows
 
 
@@ -41,7 +40,7 @@ class IALS(FactorRecommender[IALSConfig]):
             dtype=np.float32,
         )
         # The library has threads of its own; a second pool inside BLAS fights with them.
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             als = AlternatingLeastSquares(
                 factors=self.config.factors,
                 regularization=self.config.regularisation,

@@ -5,14 +5,12 @@ numbers that its requests give one by one. Kernels let go of the interpreter loc
 plain threads then use all cores without Numba's slow parallel compilation.
 """
 
-from functools import cache
 from typing import Literal
 
 import numba
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from crossfade.threads import over
+from crossfade.threads import one_blas_thread, over
 from crossfade.types import Csr, Floats, Ints, Rows
 
 Counting = Literal["once", "log", "sum"]
@@ -55,14 +53,9 @@ def weighted_sparse_sums(weights: Csr, rows: Csr) -> Floats:
     return out
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
 def gram(rows: Floats) -> Floats:
-    """``rows.T @ rows`` on one thread: BLAS sums in another order when it has more."""
-    with _blas().limit(limits=1, user_api="blas"):
+    """``rows.T @ rows`` to the same last bit however many cores there are."""
+    with one_blas_thread():
         return rows.T @ rows
 
 
