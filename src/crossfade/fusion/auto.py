@@ -272,9 +272,9 @@ class AutoFusion(FusionModel[AutoConfig]):
         shares = {name: share for name, share in self.shares.items() if share > 0}
         scores, weights = [], []
         for name, share in shares.items():
-            fused = [model.forward(signals) for model in members[name]]
-            scores.append(zscore(_mean(np.stack([zscore(one.score) for one in fused]))))
-            weights.append(np.float32(share) * _mean(np.stack([one.weights for one in fused])))
+            fused = type(members[name][0]).forward_each(members[name], signals)
+            scores.append(_joint([zscore(one.score) for one in fused]))
+            weights.append(np.float32(share) * _average([one.weights for one in fused]))
         blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
         joint, models = _mean(np.stack(weights)), np.stack(scores)
         return Fused(
@@ -315,6 +315,15 @@ class AutoFusion(FusionModel[AutoConfig]):
         part = {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
         made = self._made(name)
         return type(made).restore(made.config.model_dump(), part)
+
+
+def _joint(scores: Sequence[Floats]) -> Floats:
+    """One scaled score from several that are scaled."""
+    return scores[0] if len(scores) == 1 else zscore(_average(scores))
+
+
+def _average(parts: Sequence[Floats]) -> Floats:
+    return parts[0] if len(parts) == 1 else _mean(np.stack(parts))
 
 
 def _mean(values: Floats) -> Floats:
