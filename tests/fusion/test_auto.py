@@ -229,24 +229,6 @@ def test_what_is_held_back_for_the_verdict_is_never_learned_from() -> None:
     assert stopping.signals.user_row.min() == 1000
 
 
-def test_the_models_of_the_folds_of_bagged_candidates_answer_together() -> None:
-    model = fitted("knowing", "random", bagged=("random",), certainty=0.5)
-    model.shares = {"static": 0.0, "knowing": 0.0, "random": 1.0}
-    model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
-    model.members["random"] = models = [
-        make_fusion("random").fit(people(0), people(1), seed) for seed in range(4)
-    ]
-    signals = people(2).signals
-    scores = [zscore(one.forward(signals).score) for one in models]
-    expected = zscore(np.mean(scores, axis=0, dtype=np.float32))
-    np.testing.assert_allclose(model.forward(signals).score, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_bagged_candidate_is_not_trained_on_everything() -> None:
-    model = fitted("knowing", bagged=("knowing",))
-    assert len(Knowing.fits) == len(model.members["knowing"]) == 4
-
-
 def test_nothing_is_trained_on_all_lists_to_serve_nobody() -> None:
     model = fitted("misled")
     assert len(Misled.fits) == 4
@@ -303,7 +285,7 @@ def test_what_is_worse_on_the_validation_block_serves_nobody_and_changes_nothing
     assert serving(model) == dict.fromkeys(("all", *SLICES), False)
     assert model.verdicts[0].learned < model.verdicts[0].static
     test = people(2).signals
-    same(model.forward(test), model.members["static"][0].forward(test))
+    same(model.forward(test), model.members["static"].forward(test))
     assert model.forward(test).uncertainty is None
 
 
@@ -337,7 +319,7 @@ def test_each_slice_has_a_verdict_and_decides_who_serves_it() -> None:
     assert warm.learned < warm.static
     # Who is served what, to the bit; and nobody changes what the others get.
     test = people(2, 200, positives=positives).signals
-    fused, static = model.forward(test), model.members["static"][0].forward(test)
+    fused, static = model.forward(test), model.members["static"].forward(test)
     hers = slice_of(test) == 2
     assert model.serves(test).tolist() == hers.tolist()
     np.testing.assert_array_equal(fused.score[~hers], static.score[~hers])
@@ -364,9 +346,7 @@ def test_a_whole_that_is_too_small_serves_nobody() -> None:
 
 
 @pytest.mark.parametrize(("in_the_slice", "serves"), [(-0.1, False), (0.0, True), (0.1, True)])
-def test_a_small_slice_follows_the_whole_unless_it_did_worse(
-    in_the_slice: float, serves: bool
-) -> None:
+def test_a_slice_follows_the_whole_unless_it_did_worse(in_the_slice: float, serves: bool) -> None:
     """In the demo 26 people would have been served what did worse for them."""
     signals = replace(
         asked(list(range(60))),
@@ -388,6 +368,41 @@ def test_a_small_slice_follows_the_whole_unless_it_did_worse(
         "cold": serves,
         "warm": False,
         "hot": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("everybody_else", "in_the_slice", "serves"),
+    [
+        (0.4, [-0.4] * 40, False),  # harm is shown
+        (0.4, [-0.4] * 19 + [0.36] * 21, True),  # worse by a hair, which shows nothing
+        (-0.4, [0.4] * 40, True),  # a gain is shown, where most people lose
+        (-0.4, [-0.36] * 19 + [0.4] * 21, False),  # better, which may be chance
+    ],
+)
+def test_a_slice_that_differs_from_the_whole_has_to_show_it(
+    everybody_else: float, in_the_slice: list[float], serves: bool
+) -> None:
+    signals = replace(
+        asked(list(range(140))),
+        user=np.log1p([[2.0]] * 40 + [[100.0]] * 100).astype(np.float32),
+        columns=Columns(user=("log_positives",)),
+    )
+    found = judge(
+        np.array([*in_the_slice, *[everybody_else] * 100]),
+        np.zeros(140),
+        signals,
+        np.random.default_rng(0),
+        min_requests=30,
+        certainty=0.8,
+        resamples=500,
+    )
+    whole = everybody_else > 0
+    assert {v.name: v.serves for v in found} == {
+        "all": whole,
+        "cold": serves,
+        "warm": False,
+        "hot": whole,
     }
 
 
@@ -448,7 +463,7 @@ def mixed(**shares: float) -> AutoFusion:
     model.verdicts = tuple(replace(verdict, serves=True) for verdict in model.verdicts)
     for name in shares:
         if name not in model.members:
-            model.members[name] = [make_fusion(name).fit(people(0), people(1))]
+            model.members[name] = make_fusion(name).fit(people(0), people(1))
     return model
 
 
@@ -459,7 +474,7 @@ def mean_of(model: AutoFusion, signals: Signals) -> Floats:
     for name, share in model.shares.items():
         if share == 0:
             continue
-        z = zscore(model.members[name][0].forward(signals).score)
+        z = zscore(model.members[name].forward(signals).score)
         total += np.where(np.isnan(z), 0, share * z)
         mass += share * ~np.isnan(z)
     with np.errstate(invalid="ignore"):
@@ -485,8 +500,8 @@ def test_who_cannot_score_a_candidate_has_no_say_in_it_and_silences_nobody() -> 
 def test_weights_are_the_mean_of_who_weighs_bases() -> None:
     model = mixed(static=0.25, random=0.75)
     signals = people(2).signals
-    random = model.members["random"][0].forward(signals).weights
-    static = model.members["static"][0].forward(signals).weights
+    random = model.members["random"].forward(signals).weights
+    static = model.members["static"].forward(signals).weights
     known = ~np.isnan(static).any(axis=-1)
     fused = model.forward(signals)
     promises(fused, signals)
@@ -499,7 +514,7 @@ def test_weights_are_the_mean_of_who_weighs_bases() -> None:
 def test_uncertainty_is_the_disagreement_of_the_trained_models() -> None:
     model = mixed(knowing=0.5, random=0.5)
     signals = people(2).signals
-    scores = [zscore(model.members[n][0].forward(signals).score) for n in ("knowing", "random")]
+    scores = [zscore(model.members[n].forward(signals).score) for n in ("knowing", "random")]
     found = model.forward(signals).uncertainty
     assert found is not None
     np.testing.assert_allclose(found, np.std(scores, axis=0), rtol=1e-3, atol=1e-5)

@@ -51,11 +51,6 @@ class AutoConfig(Settings):
         description="Parts the training requests are cut into. Each candidate is trained once per part without it: "
         "what they say of that part decides how much each counts.",
     )
-    bagged: tuple[str, ...] = Field(
-        ("lambdamart",),
-        description="Candidates whose models of all folds answer together. The others, which change little from "
-        "fold to fold, are trained once more on everything: one model answers faster than several.",
-    )
     evenness: float = Field(
         0.5,
         ge=0,
@@ -67,15 +62,15 @@ class AutoConfig(Settings):
     min_requests: int = Field(
         30,
         ge=1,
-        description="Slices with fewer requests in the calibrate block follow the whole, unless the learned blend "
-        "did worse in them; those without any are static.",
+        description="Slices with fewer requests in the calibrate block cannot prove a gain of their own; those "
+        "without any are static.",
     )
     certainty: float = Field(
         0.8,
         ge=0.5,
         lt=1,
         description="Share of bootstrap resamples of the calibrate block in which a learned blend must beat the "
-        "static one to serve.",
+        "static one to serve everybody; a slice keeps to the static one if that wins in this share of its own.",
     )
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of that test.")
 
@@ -92,8 +87,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     long histories apart, whether that combination or the static blend serves; people are drawn,
     with all their requests. What is judged there are the models of the folds, which the
     validation block chose nothing of. Where the combination serves, each candidate is trained
-    once more on all lists, with the validation block to stop by, and that model answers; of
-    ``bagged`` candidates those of the folds do, and their scores are averaged.
+    once more on all lists, with the validation block to stop by, and that model answers.
 
     With a single request that has something wanted nothing can be held out, and the static blend
     serves.
@@ -101,7 +95,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     Source:
         Caruana et al. (2004), "Ensemble Selection from Libraries of Models", §2.3 for the
         repetition; Breiman (1996), "Stacked Regressions", for weighing by what was left out and
-        training anew on everything; Breiman (1996), "Bagging Predictors", for averaging trees.
+        training anew on everything.
     """
 
     name = "auto"
@@ -109,8 +103,8 @@ class AutoFusion(FusionModel[AutoConfig]):
 
     def __init__(self, config: AutoConfig | None = None) -> None:
         super().__init__(config)
-        self.members: dict[str, list[FusionModel[Any]]] = {}
-        """What answers, by name: the mean of each list; only the static blend where it serves everybody."""
+        self.members: dict[str, FusionModel[Any]] = {}
+        """What answers, by name; only the static blend where it serves everybody."""
         self.shares: dict[str, float] = {}
         self.quality: dict[str, float] = {}
         self.verdicts: tuple[Verdict, ...] = ()
@@ -126,8 +120,8 @@ class AutoFusion(FusionModel[AutoConfig]):
         # The static blend has a handful of weights: it needs no folds, and its choice of
         # scale is made on the validation block, where its harm is also judged.
         static = self._made("static").fit(train, validation, seed)
-        self.members = {"static": [static]}
-        judged = dict(self.members)
+        self.members = {"static": static}
+        judged = {"static": [static]}
         unseen = {"static": static.forward(train.signals).score}
         self.left_out = ()
         for name in names:
@@ -140,11 +134,8 @@ class AutoFusion(FusionModel[AutoConfig]):
         if not any(verdict.serves for verdict in self.verdicts[1:]):
             return
         for name in [name for name in judged if name != "static" and self.shares[name] > 0]:
-            if name in self.config.bagged:
-                self.members[name] = judged[name]
-                continue
             with task(f"fit {name} on all {len(train):,} lists"):
-                self.members[name] = [self._made(name).fit(train, validation, seed)]
+                self.members[name] = self._made(name).fit(train, validation, seed)
 
     def _made(self, name: str) -> FusionModel[Any]:
         return make_fusion(name, self.config.settings.get(name, {}))
@@ -210,7 +201,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     def _judge(
         self,
         validation: LabelledSignals,
-        judged: dict[str, list[FusionModel[Any]]],
+        judged: Mapping[str, Sequence[FusionModel[Any]]],
         rng: np.random.Generator,
     ) -> None:
         """Decide per slice whether the learned combination serves."""
@@ -230,7 +221,7 @@ class AutoFusion(FusionModel[AutoConfig]):
         return list_ndcg(score, labelled.relevant, labelled.n_relevant, self.config.depth)
 
     def _static(self, signals: Signals) -> Fused:
-        return self.members["static"][0].forward(signals)
+        return self.members["static"].forward(signals)
 
     def serves(self, signals: Signals) -> Bools:
         """Which requests the learned combination serves, shape ``(B,)``; the others are static."""
@@ -257,7 +248,8 @@ class AutoFusion(FusionModel[AutoConfig]):
         uncertainty = np.full_like(score, np.nan)
         places = np.flatnonzero(self.serves(signals))
         if len(places):
-            combined = self._combined(signals.take(places), self.members)
+            members = {name: [model] for name, model in self.members.items()}
+            combined = self._combined(signals.take(places), members)
             score[places], weights[places] = combined.score, combined.weights
             uncertainty[places] = combined.uncertainty
         return Fused(score, weights, uncertainty=uncertainty)
@@ -272,7 +264,7 @@ class AutoFusion(FusionModel[AutoConfig]):
         shares = {name: share for name, share in self.shares.items() if share > 0}
         scores, weights = [], []
         for name, share in shares.items():
-            fused = type(members[name][0]).forward_each(members[name], signals)
+            fused = [model.forward(signals) for model in members[name]]
             scores.append(_joint([zscore(one.score) for one in fused]))
             weights.append(np.float32(share) * _average([one.weights for one in fused]))
         blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
@@ -286,9 +278,8 @@ class AutoFusion(FusionModel[AutoConfig]):
     def _state(self) -> Arrays:
         fitted(self.members or None, self.name)
         members = {
-            f"{name}.{place}.{key}": array
-            for name, models in self.members.items()
-            for place, model in enumerate(models)
+            f"{name}.{key}": array
+            for name, model in self.members.items()
             for key, array in model.state().items()
         }
         told = {
@@ -296,7 +287,7 @@ class AutoFusion(FusionModel[AutoConfig]):
             "quality": self.quality,
             "verdicts": [vars(verdict) for verdict in self.verdicts],
             "left_out": self.left_out,
-            "members": {name: len(models) for name, models in self.members.items()},
+            "members": list(self.members),
         }
         return {**members, **pack_strings("told", [json.dumps(told)])}
 
@@ -305,13 +296,10 @@ class AutoFusion(FusionModel[AutoConfig]):
         self.shares, self.quality = told["shares"], told["quality"]
         self.verdicts = tuple(Verdict(**verdict) for verdict in told["verdicts"])
         self.left_out = tuple(told["left_out"])
-        self.members = {
-            name: [self._member(name, place, state) for place in range(n)]
-            for name, n in told["members"].items()
-        }
+        self.members = {name: self._member(name, state) for name in told["members"]}
 
-    def _member(self, name: str, place: int, state: Arrays) -> FusionModel[Any]:
-        start = f"{name}.{place}."
+    def _member(self, name: str, state: Arrays) -> FusionModel[Any]:
+        start = f"{name}."
         part = {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
         made = self._made(name)
         return type(made).restore(made.config.model_dump(), part)

@@ -1,7 +1,6 @@
 """What fusion sees and gives: `Signals`, `LabelledSignals`, `Fused`, `Fusion`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -216,11 +215,6 @@ class FusionModel(Fusion, Generic[C]):
             self.check(part.signals)
         self._fit(train, validation, generator(seed, f"{self.name}.fit"))
         return self
-
-    @classmethod
-    def forward_each(cls, models: Sequence[Self], signals: Signals) -> list[Fused]:
-        """What several fitted models of this kind say of the same batch."""
-        return [model.forward(signals) for model in models]
 
     def check(self, signals: Signals) -> None:
         """Raise unless the model can read the signals.

@@ -2,9 +2,9 @@
 
 import importlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -76,23 +76,14 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
             NotFittedError: Before `fit`.
             DataError: If the signals lack reciprocal ranks or context it was fitted with.
         """
-        return self.forward_each([self], signals)[0]
-
-    @classmethod
-    def forward_each(cls, models: Sequence[Self], signals: Signals) -> list[Fused]:
-        """As `forward`; what trees read is put together once for all of them."""
-        for model in models:
-            fitted(model._booster, cls.name)
-            model.check(signals)
+        booster = fitted(self._booster, self.name)
+        self.check(signals)
         rows = signals.available.any(axis=-1)
-        said = [
-            [model._booster.predict(X, num_threads=n_threads()) for model in models]
-            for X in features(signals)
-        ]
-        score = np.full((len(models), *rows.shape), np.nan)
-        if said:
-            score[:, rows] = np.concatenate(said, axis=1)
-        return [without_weights(one, signals.available) for one in score]
+        score = np.full(rows.shape, np.nan)
+        if rows.any():
+            parts = [booster.predict(X, num_threads=n_threads()) for X in features(signals)]
+            score[rows] = np.concatenate(parts)
+        return without_weights(score, signals.available)
 
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator

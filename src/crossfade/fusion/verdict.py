@@ -51,31 +51,34 @@ def judge(
         static: And by the static one.
         signals: Who asks, and how long their histories are.
         rng: For the resamples.
-        min_requests: A slice with fewer follows the whole, unless the learned blend did worse in
-            what there is; with fewer in all, static serves. It also serves a slice without any:
-            nothing says what the learned one would do there.
-        certainty: Share of the resamples in which the learned one must be better to serve.
+        min_requests: With fewer, a gain is not taken as shown. Static also serves a slice without
+            any: nothing says what the learned one would do there.
+        certainty: Share of the resamples in which the learned one must be better to serve
+            everybody. Whoever differs from everybody has to show it: then a slice is static if
+            the static one is better in this share of its own resamples, and else a slice is
+            learned if the learned one is.
         resamples: How many; people are drawn with all their requests.
     """
     slices, people = slice_of(signals), _people(signals)
 
-    def verdict(name: str, of: Bools, *, fallback: bool) -> Verdict:
+    def verdict(name: str, of: Bools, *, whole: bool) -> Verdict:
         n = int(of.sum())
         if not n:
             return Verdict(name, 0, np.nan, np.nan, np.nan, serves=False)
         person = np.unique(people[of], return_inverse=True)[1]
         gain = np.bincount(person, weights=(learned - static)[of])
         drawn = rng.integers(len(gain), size=(resamples, len(gain)))
-        sure = float((gain[drawn].sum(axis=1) > 0).mean())
+        total = gain[drawn].sum(axis=1)
+        sure, harm = float((total > 0).mean()), float((total < 0).mean())
         ours, plain = float(learned[of].mean()), float(static[of].mean())
-        serves = sure >= certainty if n >= min_requests else fallback and ours >= plain
+        serves = harm < certainty if whole else n >= min_requests and sure >= certainty
         return Verdict(name, n, ours, plain, sure, serves)
 
-    whole = verdict("all", slices >= 0, fallback=False)
+    everybody = verdict("all", slices >= 0, whole=False)
     parts = (
-        verdict(name, slices == place, fallback=whole.serves) for place, name in enumerate(SLICES)
+        verdict(name, slices == place, whole=everybody.serves) for place, name in enumerate(SLICES)
     )
-    return (whole, *parts)
+    return (everybody, *parts)
 
 
 def _people(signals: Signals) -> Ints:
