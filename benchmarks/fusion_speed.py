@@ -23,6 +23,7 @@ from crossfade.config import load_toml
 from crossfade.data import load_dataset
 from crossfade.data.importing import ImportMapping, import_table
 from crossfade.data.splits import ProtocolConfig, make_plan
+from crossfade.fusion.auto import AutoFusion
 from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.registry import make_fusion
 from crossfade.meta.blending import BlendConfig, fit_bases
@@ -127,9 +128,11 @@ def _scoring(all_lists: LabelledSignals, held: LabelledSignals) -> list[str]:
             found.append(1000 * (time.perf_counter() - began))
         middle = float(np.median(found))
         verdict = "pass" if middle <= SCORING_BAR_MS else "**fail**"
-        shares = getattr(model, "shares", {})
-        told = ", ".join(f"{part} {share:.2f}" for part, share in shares.items() if share)
-        label = f"`{name}` ({told})" if told else f"`{name}`"
+        label = f"`{name}`"
+        if isinstance(model, AutoFusion):
+            shares = [f"{part} {share:.2f}" for part, share in model.shares.items() if share]
+            served = model.serves(asked.signals).all()
+            label += f" ({', '.join(shares) if served else 'here the static blend serves'})"
         lines.append(f"| {label} | {middle:.2f} | {np.quantile(found, 0.95):.2f} | {verdict} |")
     return [*lines, ""]
 

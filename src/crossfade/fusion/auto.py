@@ -40,10 +40,10 @@ class AutoConfig(Settings):
     settings: dict[str, dict[str, Any]] = Field(
         {
             "lambdamart": {"leaves": (15,), "min_data": (50,), "learning_rate": 0.1},
-            "meta": {"n_negatives": 100},
+            "meta": {"n_negatives": 100, "hidden": 64, "n_layers": 2},
         },
-        description="Settings of candidates by name. By default trees are not searched and steps are small, since "
-        "every fold trains anew.",
+        description="Settings of candidates by name. By default trees are not searched, steps are small and "
+        "the network is half as wide, since every fold trains anew and every list is asked of all.",
     )
     n_folds: int = Field(
         4,
