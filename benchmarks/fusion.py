@@ -122,8 +122,9 @@ def _verdicts(model: AutoFusion) -> list[str]:
     shares = ", ".join(f"{name} {share:.2f}" for name, share in model.shares.items() if share)
     lines = [f"auto, seed 0: {shares}"]
     lines += [
-        f"calibrate block, {verdict.name} (n = {verdict.n}): learned {verdict.learned:.4f}, static "
-        f"{verdict.static:.4f}; {'learned' if verdict.serves else 'static'} serves"
+        f"unseen lists, {verdict.name} (n = {verdict.n}): learned {verdict.learned:.4f}, static "
+        f"{verdict.static:.4f}, better in {verdict.certainty:.0%} of resamples; worse in "
+        f"{verdict.harm_later:.0%} of those of the calibrate block (n = {verdict.n_later}); {'learned' if verdict.serves else 'static'} serves"
         for verdict in model.verdicts
         if verdict.n
     ]

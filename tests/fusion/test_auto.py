@@ -12,11 +12,10 @@ from tests.fusion.problem import NAN, problem, promises, with_signals
 from crossfade.config import Settings
 from crossfade.errors import ConfigError, DataError, NotFittedError
 from crossfade.fusion.auto import SLICES, AutoConfig, AutoFusion, slice_of
-from crossfade.fusion.base import Columns, Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.matrix import quality
 from crossfade.fusion.registry import FUSIONS, make_fusion
 from crossfade.fusion.scaling import zscore
-from crossfade.fusion.verdict import judge
 from crossfade.rng import generator
 from crossfade.types import Arrays, Bools, Floats
 
@@ -312,7 +311,8 @@ def test_each_slice_has_a_verdict_and_decides_who_serves_it() -> None:
         train, validation
     )
     assert serving(model) == {"all": True, "cold": False, "warm": False, "hot": True}
-    assert [verdict.n for verdict in model.verdicts] == [200, 32, 4, 164]
+    assert [verdict.n for verdict in model.verdicts] == [400, 64, 8, 328]
+    assert [verdict.n_later for verdict in model.verdicts] == [200, 32, 4, 164]
     cold, warm, hot = model.verdicts[1:]
     assert cold.learned < cold.static
     assert hot.learned > hot.static
@@ -334,123 +334,6 @@ def test_each_slice_has_a_verdict_and_decides_who_serves_it() -> None:
 def taken(fused: Fused, rows: Bools) -> Fused:
     parts: dict[str, Any] = {k: v if v is None else v[rows] for k, v in vars(fused).items()}
     return Fused(**parts)
-
-
-def test_a_whole_that_is_too_small_serves_nobody() -> None:
-    model = fitted("knowing", min_requests=121)
-    assert model.verdicts[0].certainty > 0.99
-    assert not any(serving(model).values())
-
-
-# -- the verdict, by hand --------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("in_the_slice", "serves"), [(-0.1, False), (0.0, True), (0.1, True)])
-def test_a_slice_follows_the_whole_unless_it_did_worse(in_the_slice: float, serves: bool) -> None:
-    """In the demo 26 people would have been served what did worse for them."""
-    signals = replace(
-        asked(list(range(60))),
-        user=np.log1p([[2.0]] * 10 + [[100.0]] * 50).astype(np.float32),
-        columns=Columns(user=("log_positives",)),
-    )
-    learned = np.array([0.5 + in_the_slice] * 10 + [0.9] * 50)
-    found = judge(
-        learned,
-        np.full(60, 0.5),
-        signals,
-        np.random.default_rng(0),
-        min_requests=30,
-        certainty=0.8,
-        resamples=500,
-    )
-    assert {v.name: v.serves for v in found} == {
-        "all": True,
-        "cold": serves,
-        "warm": False,
-        "hot": True,
-    }
-
-
-@pytest.mark.parametrize(
-    ("everybody_else", "in_the_slice", "serves"),
-    [
-        (0.4, [-0.4] * 40, False),  # harm is shown
-        (0.4, [-0.4] * 19 + [0.36] * 21, True),  # worse by a hair, which shows nothing
-        (-0.4, [0.4] * 40, True),  # a gain is shown, where most people lose
-        (-0.4, [-0.36] * 19 + [0.4] * 21, False),  # better, which may be chance
-    ],
-)
-def test_a_slice_that_differs_from_the_whole_has_to_show_it(
-    everybody_else: float, in_the_slice: list[float], serves: bool
-) -> None:
-    signals = replace(
-        asked(list(range(140))),
-        user=np.log1p([[2.0]] * 40 + [[100.0]] * 100).astype(np.float32),
-        columns=Columns(user=("log_positives",)),
-    )
-    found = judge(
-        np.array([*in_the_slice, *[everybody_else] * 100]),
-        np.zeros(140),
-        signals,
-        np.random.default_rng(0),
-        min_requests=30,
-        certainty=0.8,
-        resamples=500,
-    )
-    whole = everybody_else > 0
-    assert {v.name: v.serves for v in found} == {
-        "all": whole,
-        "cold": serves,
-        "warm": False,
-        "hot": whole,
-    }
-
-
-def asked(rows: list[int]) -> Signals:
-    n = len(rows)
-    return Signals(
-        np.zeros((n, 1, 1), np.float32),
-        np.ones((n, 1), np.bool_),
-        user_row=np.array(rows, dtype=np.int32),
-    )
-
-
-def certainty(gain: list[float], rows: list[int]) -> float:
-    learned = np.array(gain)
-    rng = np.random.default_rng(0)
-    settings = {"min_requests": 1, "certainty": 0.8, "resamples": 4000}
-    whole = judge(learned, np.zeros(len(gain)), asked(rows), rng, **settings)[0]  # type: ignore[arg-type]
-    return whole.certainty
-
-
-def test_people_are_drawn_with_all_their_requests() -> None:
-    # One person gains 3 times, two lose a little: by requests 3 of 5 gain; by people it is
-    # whether the one is drawn in 3 draws of 3: 1 - (2/3)³.
-    gain, rows = [1.0, 1.0, 1.0, -0.1, -0.1], [7, 7, 7, 1, 2]
-    assert certainty(gain, rows) == pytest.approx(1 - (2 / 3) ** 3, abs=0.03)
-    # Strangers are nobody twice: as if all five were different people.
-    assert certainty(gain, [-1] * 5) == pytest.approx(1 - (2 / 5) ** 5, abs=0.03)
-
-
-def test_no_gain_is_not_better() -> None:
-    assert certainty([0.0, 0.0, 0.0], [1, 2, 3]) == 0
-
-
-@pytest.mark.parametrize(
-    ("positives", "place"), [(0, 0), (5, 0), (6, 1), (50, 1), (51, 2), (100_000, 2)]
-)
-def test_slices_end_at_5_and_50_positive_events(positives: int, place: int) -> None:
-    assert slice_of(people(0, n=2, positives=positives).signals).tolist() == [place] * 2
-
-
-def test_who_is_not_known_to_have_a_history_is_cold_and_without_context_in_the_middle() -> None:
-    signals = people(0, n=2).signals
-    assert signals.user is not None
-    user = signals.user.copy()
-    user[0, 0] = NAN
-    assert slice_of(replace(signals, user=user)).tolist() == [0, 1]
-    bare = replace(signals, user=None, item=None, columns=Columns(signals.columns.bases))
-    assert slice_of(bare).tolist() == [1, 1]
 
 
 # -- answering -------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from crossfade.errors import ConfigError
 if TYPE_CHECKING:
     from crossfade.evaluation import Evaluation
     from crossfade.fusion.base import FusionModel
+    from crossfade.fusion.verdict import Verdict
     from crossfade.meta.blending import BlendChoice
     from crossfade.meta.experiment import Experiment
 
@@ -197,6 +198,12 @@ def choice_lines(choice: "BlendChoice") -> list[str]:
     return lines
 
 
+def _later(verdict: "Verdict") -> str:
+    if not verdict.n_later:
+        return ""
+    return f", worse in {verdict.harm_later:.0%} of those of the calibrate block"
+
+
 def fusion_lines(name: str, model: "FusionModel[Any] | None") -> list[str]:
     """What serves, and what the do-no-harm test said."""
     from crossfade.fusion.auto import AutoFusion
@@ -211,8 +218,8 @@ def fusion_lines(name: str, model: "FusionModel[Any] | None") -> list[str]:
     for verdict in model.verdicts:
         if verdict.n:
             lines.append(
-                f"  {verdict.name} users on the calibrate block (n = {verdict.n:,}): learned "
-                f"{verdict.learned:.4f}, static {verdict.static:.4f}, better in {verdict.certainty:.0%} of "
-                f"resamples; {'learned' if verdict.serves else 'static'} serves"
+                f"  {verdict.name} users, unseen lists (n = {verdict.n:,}): learned {verdict.learned:.4f}, "
+                f"static {verdict.static:.4f}, better in {verdict.certainty:.0%} of resamples"
+                f"{_later(verdict)}; {'learned' if verdict.serves else 'static'} serves"
             )
     return lines

@@ -1,7 +1,7 @@
 """`auto`: train the candidates, combine what held on unseen lists, and do no harm."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,13 @@ from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.matrix import fitted, wanted_lists
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.scaling import zscore
-from crossfade.fusion.static import StaticBlend, list_ndcg, tune_static
-from crossfade.fusion.verdict import SLICE_EDGES, SLICES, Verdict, judge, slice_of
+from crossfade.fusion.shares import find_shares
+from crossfade.fusion.static import StaticBlend, list_ndcg
+from crossfade.fusion.verdict import SLICE_EDGES, SLICES, Trials, Verdict, judge, slice_of
 from crossfade.progress import task
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 
 __all__ = ["SLICES", "SLICE_EDGES", "AutoConfig", "AutoFusion", "Verdict", "slice_of"]
-
-
-LEAST_SHARE = 0.05
-"""A candidate with a smaller share is left out: it moves no list that its time would be worth."""
-
-BAGS = 20
-"""Samples of the requests on which shares are sought; the mean of them is taken."""
 
 
 class AutoConfig(Settings):
@@ -51,26 +45,24 @@ class AutoConfig(Settings):
         description="Parts the training requests are cut into. Each candidate is trained once per part without it: "
         "what they say of that part decides how much each counts.",
     )
-    evenness: float = Field(
-        0.5,
+    even_requests: int = Field(
+        300,
         ge=0,
-        le=1,
-        description="How far the shares of candidates that have one are drawn to equal shares: what a few hundred "
-        "lists say of them is noisy.",
+        description="Shares of candidates that have one are drawn to equal shares, which count as much as this "
+        "many requests: what a few hundred lists say is noisy.",
     )
     depth: int = Field(10, ge=1, description="NDCG at this depth decides.")
     min_requests: int = Field(
         30,
         ge=1,
-        description="Slices with fewer requests in the calibrate block cannot prove a gain of their own; those "
-        "without any are static.",
+        description="Slices with fewer requests cannot show a gain of their own; those without any are static.",
     )
     certainty: float = Field(
         0.8,
         ge=0.5,
         lt=1,
-        description="Share of bootstrap resamples of the calibrate block in which a learned blend must beat the "
-        "static one to serve everybody; a slice keeps to the static one if that wins in this share of its own.",
+        description="Share of bootstrap resamples of unseen lists in which the learned blend must beat the static "
+        "one to serve; and in which it must lose, of those of the calibrate block alone too, to be kept from it.",
     )
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of that test.")
 
@@ -79,23 +71,21 @@ class AutoFusion(FusionModel[AutoConfig]):
     """The combination of trained blends that held where nothing was learned.
 
     Each candidate is trained on all but one fold of the requests, for each fold. On the part
-    that each left out, greedy ensemble selection weighs the candidates, so a candidate that
-    learned its lists by heart gets no weight; it is repeated on samples of the requests, and the
-    mean of the weights, drawn towards equal ones, counts.
+    that each left out, greedy ensemble selection weighs the candidates (`find_shares`), so a
+    candidate that learned its lists by heart gets no weight.
 
-    A paired bootstrap on the validation block then decides, for people with short, middling and
-    long histories apart, whether that combination or the static blend serves; people are drawn,
-    with all their requests. What is judged there are the models of the folds, which the
-    validation block chose nothing of. Where the combination serves, each candidate is trained
-    once more on all lists, with the validation block to stop by, and that model answers.
+    A paired bootstrap on those lists and on the validation block then decides, for people with
+    short, middling and long histories apart, whether that combination or the static blend
+    serves (`judge`). What is judged are the models of the folds, on lists that trained none of
+    them. Where the combination serves, each candidate is trained once more on all lists, with
+    the validation block to stop by, and that model answers.
 
     With a single request that has something wanted nothing can be held out, and the static blend
     serves.
 
     Source:
-        Caruana et al. (2004), "Ensemble Selection from Libraries of Models", §2.3 for the
-        repetition; Breiman (1996), "Stacked Regressions", for weighing by what was left out and
-        training anew on everything.
+        Breiman (1996), "Stacked Regressions", for weighing by what was left out and training
+        anew on everything.
     """
 
     name = "auto"
@@ -117,23 +107,29 @@ class AutoFusion(FusionModel[AutoConfig]):
         seed = int(rng.integers(2**31))
         folds = self._folds(train, rng)
         names = [name for name in self._names() if name != "static" and folds.any()]
-        # The static blend has a handful of weights: it needs no folds, and its choice of
-        # scale is made on the validation block, where its harm is also judged.
+        # The static blend has a handful of weights and needs no folds. That it saw the lists it
+        # is judged on is to its favour, and never to that of what is learned.
         static = self._made("static").fit(train, validation, seed)
-        self.members = {"static": static}
-        judged = {"static": [static]}
-        unseen = {"static": static.forward(train.signals).score}
-        self.left_out = ()
+        self.members, self.left_out = {"static": static}, ()
+        unseen, later = (
+            {"static": zscore(static.forward(part.signals).score)} for part in (train, validation)
+        )
         for name in names:
             try:
-                judged[name], unseen[name] = self._folded(name, train, folds, seed)
+                unseen[name], later[name] = self._folded(name, train, validation, folds, seed)
             except MissingExtraError:
                 self.left_out += (name,)
         self._weigh(train, unseen, rng)
-        self._judge(validation, judged, rng)
+        self.verdicts = judge(
+            self._tried(train, unseen, later=False) + self._tried(validation, later, later=True),
+            rng,
+            min_requests=self.config.min_requests,
+            certainty=self.config.certainty,
+            resamples=self.config.resamples,
+        )
         if not any(verdict.serves for verdict in self.verdicts[1:]):
             return
-        for name in [name for name in judged if name != "static" and self.shares[name] > 0]:
+        for name in [name for name in self._heard() if name != "static"]:
             with task(f"fit {name} on all {len(train):,} lists"):
                 self.members[name] = self._made(name).fit(train, validation, seed)
 
@@ -155,67 +151,52 @@ class AutoFusion(FusionModel[AutoConfig]):
         return list(dict.fromkeys(("static", *self.config.candidates)))
 
     def _folded(
-        self, name: str, train: LabelledSignals, folds: Ints, seed: int
-    ) -> tuple[list[FusionModel[Any]], Floats]:
-        """One model per fold, and what each says of the fold it did not see."""
-        score = np.full(train.relevant.shape, np.nan, dtype=np.float32)
-        models, n_folds = [], int(folds.max()) + 1
+        self,
+        name: str,
+        train: LabelledSignals,
+        validation: LabelledSignals,
+        folds: Ints,
+        seed: int,
+    ) -> tuple[Floats, Floats]:
+        """What one model per fold says of the fold it did not see, and all say of the validation block.
+
+        Both z-scored per request, of the shapes of the lists.
+        """
+        unseen = np.full(train.relevant.shape, np.nan, dtype=np.float32)
+        later, n_folds = [], int(folds.max()) + 1
         with task(f"fit {name} on {n_folds} folds", n_folds) as running:
             for fold in range(n_folds):
                 inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
                 held = train.take(outside)
                 model = self._made(name).fit(train.take(inside), held, seed + fold)
-                score[outside] = model.forward(held.signals).score
-                models.append(model)
+                unseen[outside] = zscore(model.forward(held.signals).score)
+                later.append(zscore(model.forward(validation.signals).score))
                 running.advance()
-        return models, score
+        return unseen, zscore(_mean(np.stack(later)))
 
     def _weigh(
-        self, train: LabelledSignals, unseen: dict[str, Floats], rng: np.random.Generator
+        self, train: LabelledSignals, unseen: Mapping[str, Floats], rng: np.random.Generator
     ) -> None:
         """Shares of the candidates by what they said of lists they had not seen."""
-        scaled = np.stack([zscore(score) for score in unseen.values()], axis=-1)
-        signals = Signals(scaled, train.signals.mask)
-        hopeful = np.flatnonzero((train.relevant & train.signals.mask).any(axis=1))
-        found = []
-        for _ in range(BAGS if len(unseen) > 1 else 1):
-            drawn = rng.choice(hopeful, size=len(hopeful))
-            blend = tune_static(
-                signals.take(drawn),
-                train.relevant[drawn],
-                train.n_relevant[drawn],
-                self.config.depth,
-                start="equal",
-            )
-            found.append(blend.weights)
-        mean = np.mean(found, axis=0)
-        least = min(LEAST_SHARE, mean.max())  # or of many equals none would be left
-        kept = np.where(mean < least, 0, mean)
-        even = (kept > 0) / (kept > 0).sum()
-        shares = (1 - self.config.evenness) * kept / kept.sum() + self.config.evenness * even
+        shares = find_shares(
+            np.stack(list(unseen.values()), axis=-1),
+            train,
+            rng,
+            depth=self.config.depth,
+            even_requests=self.config.even_requests,
+        )
         self.shares = dict(zip(unseen, shares.tolist(), strict=True))
         self.quality = {
             name: float(self._ndcg(train, score).mean()) for name, score in unseen.items()
         }
 
-    def _judge(
-        self,
-        validation: LabelledSignals,
-        judged: Mapping[str, Sequence[FusionModel[Any]]],
-        rng: np.random.Generator,
-    ) -> None:
-        """Decide per slice whether the learned combination serves."""
-        plain = self._ndcg(validation, self._static(validation.signals).score)
-        learned = self._ndcg(validation, self._combined(validation.signals, judged).score)
-        self.verdicts = judge(
-            learned,
-            plain,
-            validation.signals,
-            rng,
-            min_requests=self.config.min_requests,
-            certainty=self.config.certainty,
-            resamples=self.config.resamples,
-        )
+    def _tried(
+        self, lists: LabelledSignals, scaled: Mapping[str, Floats], *, later: bool
+    ) -> Trials:
+        """How the combination and the static blend did on lists."""
+        learned = self._ndcg(lists, self._joined(scaled, lists.signals.mask))
+        plain = self._ndcg(lists, self._static(lists.signals).score)
+        return Trials.of(learned, plain, lists.signals, later=later)
 
     def _ndcg(self, labelled: LabelledSignals, score: Floats) -> Doubles:
         return list_ndcg(score, labelled.relevant, labelled.n_relevant, self.config.depth)
@@ -248,32 +229,32 @@ class AutoFusion(FusionModel[AutoConfig]):
         uncertainty = np.full_like(score, np.nan)
         places = np.flatnonzero(self.serves(signals))
         if len(places):
-            members = {name: [model] for name, model in self.members.items()}
-            combined = self._combined(signals.take(places), members)
+            combined = self._combined(signals.take(places))
             score[places], weights[places] = combined.score, combined.weights
             uncertainty[places] = combined.uncertainty
         return Fused(score, weights, uncertainty=uncertainty)
 
-    def _combined(
-        self, signals: Signals, members: Mapping[str, Sequence[FusionModel[Any]]]
-    ) -> Fused:
-        """Each candidate's mean over its models, z-scored, weighed by the shares.
-
-        As when the shares were found: who cannot score an item has no say in it.
-        """
-        shares = {name: share for name, share in self.shares.items() if share > 0}
-        scores, weights = [], []
-        for name, share in shares.items():
-            fused = [model.forward(signals) for model in members[name]]
-            scores.append(_joint([zscore(one.score) for one in fused]))
-            weights.append(np.float32(share) * _average([one.weights for one in fused]))
-        blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
-        joint, models = _mean(np.stack(weights)), np.stack(scores)
+    def _combined(self, signals: Signals) -> Fused:
+        """What all say that have a share; scores z-scored, as when the shares were found."""
+        shares = self._heard()
+        said = {name: self.members[name].forward(signals) for name in shares}
+        scaled = {name: zscore(fused.score) for name, fused in said.items()}
+        weights = _mean(np.stack([np.float32(shares[n]) * said[n].weights for n in shares]))
+        models = np.stack(list(scaled.values()))
         return Fused(
-            score=blend.forward(Signals(np.stack(scores, axis=-1), signals.mask)).score,
-            weights=joint / joint.sum(axis=-1, keepdims=True),
+            score=self._joined(scaled, signals.mask),
+            weights=weights / weights.sum(axis=-1, keepdims=True),
             uncertainty=np.sqrt(_mean(np.square(models - _mean(models)))),
         )
+
+    def _joined(self, scaled: Mapping[str, Floats], mask: Bools) -> Floats:
+        """Scores weighed by the shares, ``(B, L)``; who cannot score an item has no say in it."""
+        shares = self._heard()
+        blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
+        return blend.forward(Signals(np.stack([scaled[n] for n in shares], axis=-1), mask)).score
+
+    def _heard(self) -> dict[str, float]:
+        return {name: share for name, share in self.shares.items() if share > 0}
 
     def _state(self) -> Arrays:
         fitted(self.members or None, self.name)
@@ -303,15 +284,6 @@ class AutoFusion(FusionModel[AutoConfig]):
         part = {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
         made = self._made(name)
         return type(made).restore(made.config.model_dump(), part)
-
-
-def _joint(scores: Sequence[Floats]) -> Floats:
-    """One scaled score from several that are scaled."""
-    return scores[0] if len(scores) == 1 else zscore(_average(scores))
-
-
-def _average(parts: Sequence[Floats]) -> Floats:
-    return parts[0] if len(parts) == 1 else _mean(np.stack(parts))
 
 
 def _mean(values: Floats) -> Floats:
