@@ -29,7 +29,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## every benchmark table under benchmarks/ (an hour and a half)
+bench: $(STAMP)  ## every benchmark table under benchmarks/ (most of a day)
 	$(BIN)/python -m benchmarks
 
 $(STAMP): pyproject.toml constraints.txt

@@ -18,6 +18,7 @@ BENCHMARKS = (
     "calibration",
     "adaptation",
     "context",
+    "honesty",
     "episodes_speed",
     "fusion_speed",
 )
