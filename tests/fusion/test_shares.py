@@ -28,9 +28,11 @@ def shares(n: int, *skills: float, even_requests: int = 0) -> Doubles:
     return find_shares(*world(n, *skills), rng, depth=10, even_requests=even_requests)
 
 
-def test_who_knows_gets_the_share_and_who_says_the_opposite_none() -> None:
+def test_who_knows_gets_the_share_and_who_says_the_opposite_next_to_none() -> None:
     found = shares(200, 0.9, -0.9)
-    assert found.tolist() == [1, 0]
+    assert found[0] > 0.9
+    # Of many each has less than counts, and none has any.
+    assert shares(200, 0.9, *[-0.9] * 9).tolist() == [1, *[0] * 9]
 
 
 def test_two_who_know_different_halves_share() -> None:
@@ -41,11 +43,13 @@ def test_two_who_know_different_halves_share() -> None:
 
 @pytest.mark.parametrize(("even_requests", "evenness"), [(0, 0), (50, 0.2), (200, 0.5)])
 def test_equal_shares_count_as_so_many_requests(even_requests: int, evenness: float) -> None:
-    own = shares(200, 0.9, 0.85, -0.9)
-    assert own[0] > own[1] > 0 == own[2]
-    found = shares(200, 0.9, 0.85, -0.9, even_requests=even_requests)
+    skills = (0.5, 0.4, *[-0.9] * 9)
+    own = shares(200, *skills)
+    assert own[0] > own[1] > 0
+    assert not own[2:].any()
+    found = shares(200, *skills, even_requests=even_requests)
     # Who has no share gets none by being drawn to equal ones.
-    even = np.array([0.5, 0.5, 0])
+    even = np.array([0.5, 0.5, *[0] * 9])
     np.testing.assert_allclose(found, (1 - evenness) * own + evenness * even)
 
 
