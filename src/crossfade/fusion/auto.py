@@ -222,12 +222,15 @@ class AutoFusion(FusionModel[AutoConfig]):
         """
         fitted(self.members or None, self.name)
         self.check(signals)
+        serves = self.serves(signals)
+        if serves.any() and serves.all():
+            return self._combined(signals)
         static = self._static(signals)
         if not any(verdict.serves for verdict in self.verdicts[1:]):
             return static
         score, weights = static.score.copy(), static.weights.copy()
         uncertainty = np.full_like(score, np.nan)
-        places = np.flatnonzero(self.serves(signals))
+        places = np.flatnonzero(serves)
         if len(places):
             combined = self._combined(signals.take(places))
             score[places], weights[places] = combined.score, combined.weights

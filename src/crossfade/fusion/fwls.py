@@ -12,7 +12,6 @@ from crossfade.fusion.matrix import (
     best_on,
     fitted,
     item_context,
-    linear,
     normal_equations,
     ridge,
     user_context,
@@ -81,7 +80,21 @@ class FWLS(FusionModel[FWLSConfig]):
         """
         coefficients = fitted(self.coefficients, self.name)
         self.check(signals)
-        return without_weights(linear(coefficients, self._columns(signals)), signals.available)
+        meta, score = self._parts(signals)
+        # The sum over `_columns`, with what stands before each base summed first.
+        rest = coefficients[1:]
+        total = np.full(signals.mask.shape, coefficients[0])
+        if self.config.constant_base:
+            for coefficient, feature in zip(rest, meta, strict=False):
+                total += coefficient * feature
+            rest = rest[len(meta) :]
+        by_base = rest.reshape(len(score), 1 + len(meta))
+        for one, (own, *others) in zip(score, by_base, strict=True):
+            slope = np.full(signals.mask.shape, own)
+            for coefficient, feature in zip(others, meta, strict=True):
+                slope += coefficient * feature
+            total += slope * one
+        return without_weights(total, signals.available)
 
     def _fit(
         self,
@@ -126,18 +139,22 @@ class FWLS(FusionModel[FWLSConfig]):
             return np.zeros((*signals.mask.shape, 0), dtype=np.float32)
         return item_context(signals, self.name)[:, :, places]
 
-    def _columns(self, signals: Signals) -> Iterator[Doubles]:
-        """Every base times every meta-feature, each ``(B, L)``."""
+    def _parts(self, signals: Signals) -> tuple[list[Doubles], list[Doubles]]:
+        """Meta-features, and the scores of the bases, each ``(B, L)``."""
         user, _ = fitted(self.user_scaler, self.name).transform(self._user(signals))
         item, _ = fitted(self.item_scaler, self.name).transform(self._item(signals))
         shape = signals.mask.shape
         meta = [np.broadcast_to(column[:, None].astype(np.float64), shape) for column in user.T]
         meta += [item[:, :, place].astype(np.float64) for place in range(item.shape[2])]
         z = np.where(signals.available, signals.score, 0.0)
+        return meta, [np.ascontiguousarray(z[:, :, base]) for base in range(z.shape[2])]
+
+    def _columns(self, signals: Signals) -> Iterator[Doubles]:
+        """Every base times every meta-feature, each ``(B, L)``."""
+        meta, scores = self._parts(signals)
         if self.config.constant_base:
             yield from meta
-        for base in range(z.shape[2]):
-            score = np.ascontiguousarray(z[:, :, base])
+        for score in scores:
             yield score
             yield from (score * feature for feature in meta)
 
