@@ -201,7 +201,7 @@ def choice_lines(choice: "BlendChoice") -> list[str]:
 def _later(verdict: "Verdict") -> str:
     if not verdict.n_later:
         return ""
-    return f", worse in {verdict.harm_later:.0%} of those of the calibrate block"
+    return f", worse in {verdict.harm_later:.0%} on the calibrate block"
 
 
 def fusion_lines(name: str, model: "FusionModel[Any] | None") -> list[str]:
@@ -218,8 +218,8 @@ def fusion_lines(name: str, model: "FusionModel[Any] | None") -> list[str]:
     for verdict in model.verdicts:
         if verdict.n:
             lines.append(
-                f"  {verdict.name} users, unseen lists (n = {verdict.n:,}): learned {verdict.learned:.4f}, "
-                f"static {verdict.static:.4f}, better in {verdict.certainty:.0%} of resamples"
+                f"  {verdict.name}, {verdict.n:,} unseen lists: learned {verdict.learned:.4f}, static "
+                f"{verdict.static:.4f}; better in {verdict.certainty:.0%} of resamples"
                 f"{_later(verdict)}; {'learned' if verdict.serves else 'static'} serves"
             )
     return lines
