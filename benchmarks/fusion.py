@@ -85,9 +85,11 @@ def main() -> None:
                 block = block_of(name, protocol, asked.data, Path(folder), asked.keep)
                 one = one or _first(name, protocol, block)
                 for model in asked.models.split(","):
-                    _judge(one, block, model, asked.seeds if model in SEEDED else 1)
-                    if kept is not None:
-                        kept.write_bytes(pickle.dumps(one, protocol=5))
+                    done, n_seeds = len(one.by_seed.get(model, [])), asked.seeds
+                    for seed in range(done, n_seeds if model in SEEDED else 1):
+                        _judge(one, block, model, seed)
+                        if kept is not None:
+                            kept.write_bytes(pickle.dumps(one, protocol=5))
             if one is not None:
                 found.append(one)
                 asked.to.write_text(_page(found), encoding="utf-8")
@@ -105,26 +107,31 @@ def _first(name: str, protocol: str, block: Block) -> Found:
     return Found(name, protocol, bases, notes={"": [told]})
 
 
-def _judge(found: Found, block: Block, model: str, n_seeds: int) -> None:
-    """Fit and judge a model with the seeds it was not yet judged with."""
-    values, seconds = found.by_seed.setdefault(model, []), found.seconds.setdefault(model, [])
-    for seed in range(len(values), n_seeds):
-        began = time.monotonic()
-        fitted = make_fusion(model).fit(block.material.train, block.material.calibrate, seed)
-        seconds.append(time.monotonic() - began)
-        values.append(_ndcg(block.test, fitted.forward(block.test.signals).score))
-        if isinstance(fitted, AutoFusion) and seed == 0:
-            found.notes[model] = _verdicts(fitted)
-        _say(f"{found.name} {model} {seed}: {values[-1].mean():.4f}, {seconds[-1]:.0f} s")
+def _judge(found: Found, block: Block, model: str, seed: int) -> None:
+    """Fit and judge a model with the next seed."""
+    began = time.monotonic()
+    fitted = make_fusion(model).fit(block.material.train, block.material.calibrate, seed)
+    seconds = time.monotonic() - began
+    values = _ndcg(block.test, fitted.forward(block.test.signals).score)
+    found.seconds.setdefault(model, []).append(seconds)
+    found.by_seed.setdefault(model, []).append(values)
+    if isinstance(fitted, AutoFusion) and seed == 0:
+        found.notes[model] = _verdicts(fitted)
+    _say(f"{found.name} {model} {seed}: {values.mean():.4f}, {seconds:.0f} s")
 
 
 def _verdicts(model: AutoFusion) -> list[str]:
     shares = ", ".join(f"{name} {share:.2f}" for name, share in model.shares.items() if share)
     lines = [f"auto, seed 0: {shares}"]
+    later = {
+        verdict.name: f"; worse in {verdict.harm_later:.0%} of those of the calibrate block (n = {verdict.n_later})"
+        for verdict in model.verdicts
+        if verdict.n_later
+    }
     lines += [
         f"unseen lists, {verdict.name} (n = {verdict.n}): learned {verdict.learned:.4f}, static "
-        f"{verdict.static:.4f}, better in {verdict.certainty:.0%} of resamples; worse in "
-        f"{verdict.harm_later:.0%} of those of the calibrate block (n = {verdict.n_later}); {'learned' if verdict.serves else 'static'} serves"
+        f"{verdict.static:.4f}, better in {verdict.certainty:.0%} of resamples{later.get(verdict.name, '')}; "
+        f"{'learned' if verdict.serves else 'static'} serves"
         for verdict in model.verdicts
         if verdict.n
     ]
