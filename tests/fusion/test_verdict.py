@@ -111,8 +111,9 @@ def test_people_are_drawn_with_all_their_requests() -> None:
     # whether the one is drawn in 3 draws of 3: 1 - (2/3)³.
     gain, people = [1.0, 1.0, 1.0, -0.1, -0.1], [7, 7, 7, 1, 2]
     assert certainty(gain, people) == pytest.approx(1 - (2 / 3) ** 3, abs=0.03)
-    # Strangers are nobody twice: as if all five were different people.
-    assert certainty(gain, [-1] * 5) == pytest.approx(1 - (2 / 5) ** 5, abs=0.03)
+    # Strangers are nobody twice: only two draws of the second lose. As one person they always win.
+    assert certainty([1.0, -0.9], [-1, -1]) == pytest.approx(0.75, abs=0.03)
+    assert certainty([1.0, -0.9], [7, 7]) == 1
 
 
 def test_no_gain_is_not_better() -> None:

@@ -95,8 +95,6 @@ class MetaFusion(FusionModel[GateConfig]):
         network = fitted(self._network, self.name)
         self.check(signals)
         parts = []
-        if network.training:  # walking through all layers costs as much as one of them
-            network.eval()
         with one_thread(), torch.inference_mode():
             for start in range(0, len(signals.mask), REQUESTS_AT_ONCE):
                 stop = min(start + REQUESTS_AT_ONCE, len(signals.mask))
