@@ -173,7 +173,7 @@ def main() -> None:
                 else:
                     rows.append(found)
                 _say(f"{name}: {found if isinstance(found, str) else found.line()[0]}")
-                text = _page(rows, notes, time.monotonic() - began)
+                text = _page(rows, notes, time.monotonic() - began, asked.only)
                 asked.to.write_text(text, encoding="utf-8")
     print(asked.to.read_text(encoding="utf-8"))
 
@@ -281,12 +281,14 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _page(rows: list[Row], notes: list[str], seconds: float) -> str:
+def _page(rows: list[Row], notes: list[str], seconds: float, only: str | None) -> str:
+    shown = {name: n for name, n in SETS.items() if only is None or name in only.split(",")}
+    command = "python -m benchmarks.honesty" + ("" if only is None else f" --only {only}")
     lines = [
         "# Honesty of the learned blend",
         "",
-        f"`python -m benchmarks.honesty`, {seconds / 60:.0f} minutes. NDCG@10 on the test block, protocol time; "
-        f"means over fits ({', '.join(f'{n} of {name}' for name, n in SETS.items())}); {', '.join(FUSE_ONLY)} "
+        f"`{command}`, {seconds / 60:.0f} minutes. NDCG@10 on the test block, protocol time; "
+        f"means over fits ({', '.join(f'{n} of {name}' for name, n in shown.items())}); {', '.join(FUSE_ONLY)} "
         "teaches with its fuse block alone. Intervals are 95 % paired bootstrap over requests, one per person, and "
         "over fits. `auto` has two folds and `lambdamart` the settings it has within `auto`, so that everything "
         "can be made anew many times.",
