@@ -99,14 +99,16 @@ class Episodes:
         gate, inner, rates = self.gate, self.inner, self.gate.rates(self.config)
         start = weights = gate.start()
         for _ in range(inner.n_steps):
-            far = sum(
-                ((weights[name] - start[name]).square().sum() for name in start), torch.zeros(())
-            )
-            value = gate.loss(weights, one) + 0.5 * inner.pull * far
             found = torch.autograd.grad(
-                value, list(weights.values()), create_graph=not inner.first_order, retain_graph=True
+                gate.loss(weights, one), list(weights.values()), create_graph=not inner.first_order
             )
-            gradient = clipped(dict(zip(weights, found, strict=True)), inner.clip_norm)
+            gradient = {
+                name: value + inner.pull * (weights[name] - start[name])
+                for name, value in zip(weights, found, strict=True)
+            }
+            if inner.first_order:
+                gradient = {name: value.detach() for name, value in gradient.items()}
+            gradient = clipped(gradient, inner.clip_norm)
             weights = {
                 name: w - (rates[name] if isinstance(rates, dict) else rates) * gradient[name]
                 for name, w in weights.items()

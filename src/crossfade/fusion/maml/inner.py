@@ -71,18 +71,17 @@ def adapt(start: Weights, loss: Loss[B], batch: B, rates: Rates, inner: Inner) -
         "Meta-SGD", eq. 2, where ``rates`` are tensors.
     """
 
-    def objective(weights: Weights) -> Tensor:
-        value = loss(weights, batch)
-        if inner.pull:
-            far = sum((weights[name] - start[name]).square().sum() for name in start)
-            value = value + 0.5 * inner.pull * far
-        return value
-
     weights = start
-    for _ in range(inner.n_steps):
-        gradient = clipped(grad(objective)(weights), inner.clip_norm)
-        if inner.first_order:
-            gradient = {name: value.detach() for name, value in gradient.items()}
+    for step in range(inner.n_steps):
+        # First order, the gradient is a constant outside, so the outer graph need not record it.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not inner.first_order):
+            gradient = grad(loss)(weights, batch)
+            if inner.pull and step:  # the first step begins at the start
+                gradient = {
+                    name: value + inner.pull * (weights[name] - start[name])
+                    for name, value in gradient.items()
+                }
+            gradient = clipped(gradient, inner.clip_norm)
         weights = {
             name: value - (rates[name] if isinstance(rates, dict) else rates) * gradient[name]
             for name, value in weights.items()
@@ -98,7 +97,7 @@ def clipped(gradient: Weights, norm: float | None) -> Weights:
     """
     if norm is None:
         return gradient
-    square = torch.stack([value.square().sum() for value in gradient.values()]).sum()
+    square = torch.stack([(value * value).sum() for value in gradient.values()]).sum()
     long = square > norm**2
     factor = torch.where(long, norm * torch.where(long, square, 1.0).rsqrt(), 1.0)
     return {name: value * factor for name, value in gradient.items()}
