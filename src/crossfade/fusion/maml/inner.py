@@ -70,7 +70,6 @@ def adapt(start: Weights, loss: Loss[B], batch: B, rates: Rates, inner: Inner) -
         Finn, Abbeel and Levine (2017), "Model-Agnostic Meta-Learning", eq. 1; Li et al. (2017),
         "Meta-SGD", eq. 2, where ``rates`` are tensors.
     """
-
     weights = start
     for step in range(inner.n_steps):
         # First order, the gradient is a constant outside, so the outer graph need not record it.
