@@ -108,6 +108,11 @@ class SharedLists:
         self.builder = builder
         self._last: _Last[tuple[Signals, Rows]] = _Last()
 
+    @property
+    def reader(self) -> ContextReader:
+        """That of the builder."""
+        return self.builder.reader
+
     def build(self, queries: Queries) -> tuple[Signals, Rows]:
         """As `ListBuilder.build`."""
         return self._last(queries, self.builder.build)
