@@ -254,6 +254,19 @@ def refuse_foreign(directory: Path, kind: str) -> None:
         )
 
 
+def withdraw(directory: Path) -> None:
+    """Take away what `publish` wrote, and the directory where nothing else is in it.
+
+    Readers find nothing from the first moment on. What the system will not give up stays.
+    """
+    _remove(directory / MANIFEST)
+    with suppress(OSError):
+        for entry in directory.iterdir():
+            if _OWN_NAME.fullmatch(entry.name):
+                _remove(entry)
+        directory.rmdir()
+
+
 def _noun(kind: object) -> str:
     """A kind as messages call it."""
     return "data set" if kind == "dataset" else str(kind)

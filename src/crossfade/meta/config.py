@@ -8,6 +8,7 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.updating import on_device
+from crossfade.store.cache import CacheConfig
 from crossfade.training.config import DeviceName
 
 DEFAULT_BASES: dict[str, dict[str, Any]] = {
@@ -47,6 +48,9 @@ class HybridConfig(Settings):
     )
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
+    cache: CacheConfig = Field(
+        CacheConfig(), description="How much `--cache` may keep; it changes no result."
+    )
     target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
 
     def on_device(self, device: DeviceName) -> Self:

@@ -16,6 +16,7 @@ from crossfade.evaluation.trust import Trust
 from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.context import ContextReader
+from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import Learned, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
 from crossfade.meta.trust import trust_of
@@ -58,6 +59,7 @@ def run_experiment(
     fusions: Sequence[str] = (),
     outside: Sequence[Scorer] = (),
     seed: int = 0,
+    cache: ListCache | None = None,
 ) -> Experiment:
     """Learn to blend on the fuse block, check it, refit the bases before each test cut, and judge.
 
@@ -70,11 +72,12 @@ def run_experiment(
         fusions: More fusion models to show beside it, each fed the same signals.
         outside: Scorers from elsewhere, judged on the same requests.
         seed: The run's one seed.
+        cache: See `learn`; the bases of the test block are fitted all the same.
     """
     evaluation = evaluation or EvaluationConfig()
     plan = make_plan(dataset, protocol, seed)
     names = list(dict.fromkeys((blend.fusion, *fusions)))
-    learned = learn(plan, bases, blend, names, seed)
+    learned = learn(plan, bases, blend, names, seed, cache=cache)
     notices: dict[str, tuple[str, ...]] = {}
     trusts: list[Trust] = []
     result = evaluate(
