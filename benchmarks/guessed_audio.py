@@ -144,8 +144,8 @@ def page(found: dict[str, list[Found]]) -> str:
         "root of the summed squares of both. The difference is of both less models alone, with a paired 95 % "
         f"bootstrap interval over requests ({RESAMPLES:,} resamples). Size is the mean spread from guesses, of "
         "tracks that have some, over the mean spread of models. On SiTunes repeats share the people, so they "
-        "are no independent samples; worlds are new each time. A repeat where a single model speaks has no spread of "
-        "models (—). Bar: an interval wholly above 0.",
+        "are no independent samples; worlds are new each time. A repeat where a single model speaks has no spread "
+        "of models (—). Bar: an interval wholly above 0.",
         "",
     ]
     for name, rows in found.items():
