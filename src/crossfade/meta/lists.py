@@ -9,7 +9,7 @@ import numpy as np
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
-from crossfade.fusion.scaling import scale
+from crossfade.fusion.scaling import scale_at
 from crossfade.meta.context import ContextReader
 from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
@@ -63,7 +63,7 @@ class ListBuilder:
         mask = item_row >= 0
         columns = np.where(mask, item_row, 0)
         score, rank = (
-            np.stack([np.take_along_axis(scale(s, name), columns, axis=1) for s in raw], axis=-1)
+            np.stack([scale_at(s, columns, name) for s in raw], axis=-1)
             for name in ("zscore", "reciprocal_rank")
         )
         score[~mask], rank[~mask] = np.nan, np.nan

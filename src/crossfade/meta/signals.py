@@ -10,7 +10,7 @@ from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling, scale
+from crossfade.fusion.scaling import Scaling, scale_at
 from crossfade.progress import task
 from crossfade.rng import generator
 from crossfade.types import Bools, Csr, Floats, Ints, Rows
@@ -106,11 +106,11 @@ def allowed_scores(
     """
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
         scores = np.array(base.score_batch(queries), dtype=np.float32)
-    scores[np.isinf(scores)] = np.nan
+    np.copyto(scores, np.nan, where=np.isinf(scores))
     if exclude_seen:
         scores[queries.owner, queries.item_row] = np.nan
     if candidates is not None:
-        scores[:, ~candidates] = np.nan
+        np.copyto(scores, np.nan, where=~candidates)
     return scores
 
 
@@ -132,7 +132,7 @@ def _label(
 ) -> LabelledSignals:
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
-    score = np.stack([np.take_along_axis(scale(s, scaling), columns, axis=1) for s in raw], axis=-1)
+    score = np.stack([scale_at(s, columns, scaling) for s in raw], axis=-1)
     score[~mask] = np.nan
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(

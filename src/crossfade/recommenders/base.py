@@ -284,7 +284,7 @@ def mask_unscorable(scores: Floats, queries: Queries, scorable: Bools) -> Floats
         scorable: Which items the model learned something about, shape ``(n_items,)``.
             A request needs at least one positive event on such an item.
     """
-    scores[:, ~scorable] = np.nan
+    np.copyto(scores, np.nan, where=~scorable)
     useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
     scores[np.bincount(useful, minlength=len(queries)) == 0] = np.nan
     return scores
