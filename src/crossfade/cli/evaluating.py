@@ -15,6 +15,7 @@ from crossfade.cli.fitting import (
     CacheOption,
     ConfigOption,
     DatasetArgument,
+    DeviceOption,
     FusionOption,
     JsonOption,
     SeedOption,
@@ -60,6 +61,7 @@ def evaluate(
         ),
     ] = None,
     cache: CacheOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Judge every base and the ways to blend them on the last block of the log."""
     from crossfade.cli.progress import reporter
@@ -73,7 +75,7 @@ def evaluate(
     if protocol is not None and protocol not in get_args(ProtocolName):
         choices = ", ".join(get_args(ProtocolName))
         raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
-    settings = read_config(config, fusion)
+    settings = read_config(config, fusion, device)
     _check_names(list(settings.bases), scores or [])
     rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
     kept = open_cache(cache, settings)

@@ -23,6 +23,15 @@ FusionOption = Annotated[
     str | None,
     typer.Option("--fusion", help="How the bases are blended: auto, static, meta, lambdamart …"),
 ]
+DeviceOption = Annotated[
+    DeviceName | None,
+    typer.Option(
+        "--device",
+        help="Where networks are trained, of bases and of blends; otherwise as the settings say.",
+    ),
+]
+
+
 CacheOption = Annotated[
     Path | None,
     typer.Option(
@@ -33,8 +42,14 @@ CacheOption = Annotated[
 ]
 
 
-def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
-    """Settings of the file, or the defaults, with another fusion model if one is named."""
+def read_config(
+    path: Path | None, fusion: str | None = None, device: DeviceName | None = None
+) -> "HybridConfig":
+    """Settings of the file, or the defaults, with another fusion model or device if one is named.
+
+    Raises:
+        ConfigError: If settings are wrong, or there is no such fusion model or device.
+    """
     from crossfade.config import load_toml
     from crossfade.fusion.registry import fusion_kind
     from crossfade.hybrid import HybridConfig
@@ -43,6 +58,11 @@ def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
     if fusion is not None:
         fusion_kind(fusion)  # an unknown name is told now, not after an hour of fitting
         settings = settings.changed(blend=settings.blend.changed(fusion=fusion))
+    if device is not None:
+        from crossfade.training.device import resolve_device
+
+        resolve_device(device)  # likewise
+        settings = settings.on_device(device)
     return settings
 
 
@@ -67,10 +87,7 @@ def fit(
             "training afresh.",
         ),
     ] = None,
-    device: Annotated[
-        DeviceName | None,
-        typer.Option("--device", help="Where networks are trained; otherwise as the settings say."),
-    ] = None,
+    device: DeviceOption = None,
     fusion: FusionOption = None,
     seed: SeedOption = 0,
     cache: CacheOption = None,
@@ -91,9 +108,7 @@ def fit(
             "--weekly-from keeps the blend of that bundle and makes no lists; leave --cache out"
         )
     refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
-    settings = read_config(config, fusion)
-    if device is not None:
-        settings = settings.on_device(device)
+    settings = read_config(config, fusion, device)
     kept = open_cache(cache, settings)
     with reporting_to(reporter()):
         if weekly_from is None:

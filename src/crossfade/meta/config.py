@@ -7,7 +7,7 @@ from crossfade.data import Target
 from crossfade.data.splits import ProtocolConfig
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import BlendConfig
-from crossfade.meta.updating import on_device
+from crossfade.meta.devices import bases_on_device, fusions_on_device
 from crossfade.store.cache import CacheConfig
 from crossfade.training.config import DeviceName
 
@@ -54,5 +54,13 @@ class HybridConfig(Settings):
     target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
 
     def on_device(self, device: DeviceName) -> Self:
-        """The same settings, with networks trained on a device."""
-        return self.changed(bases=on_device(self.bases, device))
+        """The same settings, with every network trained on a device, of bases and of blends.
+
+        Raises:
+            ConfigError: If settings of a fusion model are wrong.
+        """
+        moved = fusions_on_device(self.blend.fusion_settings, device)
+        return self.changed(
+            bases=bases_on_device(self.bases, device),
+            blend=self.blend.changed(fusion_settings=moved),
+        )
