@@ -58,6 +58,7 @@ def test_what_stands_under_a_null_counts_nowhere() -> None:
         (pl.DataFrame({"t": ["ab", "c"]}), pl.DataFrame({"t": ["a", "bc"]})),
         (pl.DataFrame({"t": [["a"], ["b"]]}), pl.DataFrame({"t": [["a", "b"], []]})),
         (pl.DataFrame({"t": [1, 2]}), pl.DataFrame({"t": [1.0, 2.0]})),
+        (pl.DataFrame({"t": [1, None]}), pl.DataFrame({"t": [None, 1]})),
         (np.zeros((2, 3)), np.zeros((3, 2))),
         (np.zeros(2, dtype=np.int32), np.zeros(2, dtype=np.float32)),
         (Csr(np.eye(2)), Csr(np.eye(2)[::-1])),
@@ -69,6 +70,10 @@ def test_what_stands_under_a_null_counts_nowhere() -> None:
 def test_different_things_have_different_digests(one: Any, other: Any) -> None:
     assert fingerprint(one) != fingerprint(other)
     assert fingerprint(one) == fingerprint(one)
+
+
+def test_values_do_not_run_into_one_another() -> None:
+    assert fingerprint(1, 23) != fingerprint(12, 3)
 
 
 def test_what_nobody_knows_how_to_read_is_refused() -> None:

@@ -101,7 +101,11 @@ def test_what_was_set_stays_set() -> None:
         "auto": {
             "candidates": ["ridge", "maml", "meta"],
             "depth": 5,
-            "settings": {"maml": {"hidden": 9, "train": {"epochs": 2}}, "ridge": {"penalty": 3.0}},
+            "settings": {
+                "maml": {"hidden": 9, "train": {"epochs": 2}},
+                "ridge": {"penalty": 3.0},
+                "rrf": {"offset": 10},
+            },
         },
     }
     moved = fusions_on_device(given, "cpu")
@@ -112,6 +116,7 @@ def test_what_was_set_stays_set() -> None:
     assert moved["auto"]["candidates"] == ["ridge", "maml", "meta"]
     nested = moved["auto"]["settings"]
     assert nested["ridge"] == {"penalty": 3.0}
+    assert nested["rrf"] == {"offset": 10}  # no candidate, so nobody asks whether it is right
     assert nested["maml"]["hidden"] == 9
     assert nested["maml"]["train"] == TrainConfig(epochs=2, device="cpu").model_dump()
     assert nested["meta"]["train"]["lr"] == GateConfig().train.lr

@@ -239,7 +239,9 @@ def test_wrong_settings_of_bases_are_told_before_anything_is_looked_for(
 # -- what goes wrong -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("harm", ["a flipped bit", "no manifest", "a missing array"])
+@pytest.mark.parametrize(
+    "harm", ["a flipped bit", "no manifest", "half a manifest alone", "a missing array"]
+)
 def test_a_damaged_entry_is_told_by_name_and_made_again(
     plan: Plan,
     material: Material,
@@ -258,6 +260,11 @@ def test_a_damaged_entry_is_told_by_name_and_made_again(
     elif harm == "no manifest":
         (place / MANIFEST).unlink()
         named = place
+    elif harm == "half a manifest alone":
+        named = place / MANIFEST
+        named.write_text("{")
+        part.unlink()
+        part.parent.rmdir()
     else:
         header, arrays = packed(material)
         del arrays["train.relevant"]

@@ -106,7 +106,9 @@ def test_nothing_but_its_own_is_taken_away(tmp_path: Path) -> None:
     assert (elsewhere / "b.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "no part", "no manifest", "half a manifest"])
+@pytest.mark.parametrize(
+    "harm", ["flip", "cut", "no part", "no manifest", "half a manifest", "nothing else"]
+)
 def test_a_damaged_entry_is_told_and_can_be_written_again(tmp_path: Path, harm: str) -> None:
     cache = a_cache(tmp_path)
     cache.put(A, {}, arrays())
@@ -125,6 +127,9 @@ def test_a_damaged_entry_is_told_and_can_be_written_again(tmp_path: Path, harm: 
         manifest.unlink()
     else:
         manifest.write_text(manifest.read_text()[:40])
+        if harm == "nothing else":
+            part.unlink()
+            part.parent.rmdir()
     with pytest.raises(BundleError, match=str(cache.place(A))):
         cache.get(A)
     cache.forget(A)
