@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numba
 import numpy as np
 
 from crossfade.arrays import top_k
@@ -106,12 +107,21 @@ def allowed_scores(
     """
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
         scores = np.array(base.score_batch(queries), dtype=np.float32)
-    np.copyto(scores, np.nan, where=np.isinf(scores))
-    if exclude_seen:
-        scores[queries.owner, queries.item_row] = np.nan
-    if candidates is not None:
-        np.copyto(scores, np.nan, where=~candidates)
+    allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
+    seen = queries.item_row if exclude_seen else queries.item_row[:0]
+    indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
+    _allow(scores, allowed, indptr, seen)
     return scores
+
+
+@numba.njit(cache=True, nogil=True)
+def _allow(scores: Floats, allowed: Bools, indptr: Ints, seen: Rows) -> None:
+    for row in range(scores.shape[0]):
+        line = scores[row]
+        for column in range(len(line)):
+            line[column] = line[column] if allowed[column] and np.isfinite(line[column]) else np.nan
+        for place in range(indptr[row], indptr[row + 1]):
+            line[seen[place]] = np.nan
 
 
 def union(raw: Sequence[Floats], n_candidates: int) -> Rows:
