@@ -31,7 +31,8 @@ def make_log(n_items: int, n_users: int, seed: int) -> Dataset:
         {
             "user_id": pl.Series(user).cast(pl.String),
             "item_id": pl.Series(clicks.ravel()).cast(pl.String),
-            "timestamp": pl.Series((days * 86_400e6).astype(np.int64)) + int(START.timestamp() * 1e6),
+            "timestamp": pl.Series((days * 86_400e6).astype(np.int64))
+            + int(START.timestamp() * 1e6),
             "event": "play",
             "skipped": pl.Series(rng.random(len(user)) < 0.1),
         }
