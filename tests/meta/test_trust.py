@@ -1,5 +1,6 @@
 """What a blend says against what was wanted, counted by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,9 @@ def test_coverage_counts_what_is_inside_for_each_promise(
 
 
 def test_unlikely_things_shown_are_missed_more(trust: Trust, lists: LabelledSignals) -> None:
-    shown, everything = trust.sorting
+    shown, agreeing, everything, _ = trust.sorting
+    assert agreeing.uncertainty == "disagreement of the bases"
+    assert np.isnan(agreeing.spearman)  # both bases say the same throughout
     assert shown.n == 1_200
     assert shown.low > 0
     assert shown.ratio < 0.9
@@ -183,9 +186,22 @@ def test_what_guesses_add_is_measured_where_they_move_a_score(
     for name in ("spread from guessed audio values", "both together"):
         assert rows[name, "squared error of all"].spearman > 0.99
         assert rows[name, "what is shown and not wanted"].n == 1_200
-    assert len(rows) == 8
+    assert len(rows) == 10
     for silent in (None, lambda _: None, lambda _: np.zeros_like(wrong)):
-        assert len(found(silent)) == 4
+        assert len(found(silent)) == 6
+
+
+def test_bases_that_part_where_the_blend_is_wrong_sort_its_errors(
+    lists: LabelledSignals, probability: Probability
+) -> None:
+    wrong = np.abs(lists.relevant - expit(lists.signals.score[:, :, 0])).astype(np.float32)
+    apart = np.stack([-wrong, wrong], axis=-1)
+    parted = replace(lists, signals=replace(lists.signals, score=apart))
+    # What the blend says stays what it was: only the bases part.
+    answers = Answers.of([(parted, fused(lists))], probability)
+    found = trust_of("auto", answers, probability, BASES, seed=0).sorting
+    rows = {(row.uncertainty, row.error): row for row in found}
+    assert rows["disagreement of the bases", "squared error of all"].spearman > 0.99
 
 
 def test_both_together_are_silent_where_either_is(

@@ -8,6 +8,7 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.calibration.mondrian import AGE_NAMES
+from crossfade.calibration.uncertainty import disagreement
 from crossfade.data.splits import Trial
 from crossfade.fusion.base import Fused, LabelledSignals
 from crossfade.fusion.propagation import guess_spread
@@ -39,6 +40,7 @@ class Answers:
         age: Place in `AGE_NAMES` of the item, ``(n,)``.
         shown: Whether it is among the best `SHOWN` of its list, ``(n,)``.
         spread: How far trained models differ, ``(n,)``; NaN where nothing is said.
+        disagreement: Of the bases that were weighed, ``(n,)``; NaN where fewer than two were.
         guess_spread: How far guessed audio values may move the score, ``(n,)``; see
             `propagation.guess_spread`. NaN where nothing is said.
         weights: Of the bases, ``(n, S)``; NaN where the score is no weighted mean.
@@ -54,6 +56,7 @@ class Answers:
     age: Ints
     shown: Bools
     spread: Floats
+    disagreement: Floats
     guess_spread: Floats
     weights: Floats
     confidence: Floats
@@ -117,6 +120,7 @@ def _rows(
         "age": kind % len(AGE_NAMES),
         "shown": shown[there],
         "spread": (silent if fused.uncertainty is None else fused.uncertainty)[there],
+        "disagreement": disagreement(fused.weights, signals.score)[there],
         "weights": fused.weights[there],
         "confidence": (nothing if fused.confidence is None else fused.confidence)[there],
     }

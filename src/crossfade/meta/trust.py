@@ -159,7 +159,10 @@ def _sorting(answers: Answers, seed: int) -> Iterator[SortingRow]:
 def _spreads(answers: Answers) -> list[tuple[str, Doubles]]:
     """Uncertainties of the score; those of guesses only where one moves it."""
     models, guessed = (x.astype(np.float64) for x in (answers.spread, answers.guess_spread))
-    found = [("spread of models", models)]
+    found = [
+        ("spread of models", models),
+        ("disagreement of the bases", answers.disagreement.astype(np.float64)),
+    ]
     if (guessed > 0).any():
         found += [
             ("spread from guessed audio values", guessed),
