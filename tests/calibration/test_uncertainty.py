@@ -12,7 +12,7 @@ from crossfade.calibration.uncertainty import (
     disagreement,
     sorts_errors,
 )
-from crossfade.types import Doubles, Floats
+from crossfade.types import Floats
 
 NAN = math.nan
 
