@@ -2,6 +2,7 @@
 
 from crossfade.ranking.catalogue import RankingCatalogue
 from crossfade.ranking.config import RankingConfig
+from crossfade.ranking.ranking import Ranked, rank
 from crossfade.ranking.request import Candidates, Conditions
 
-__all__ = ["Candidates", "Conditions", "RankingCatalogue", "RankingConfig"]
+__all__ = ["Candidates", "Conditions", "Ranked", "RankingCatalogue", "RankingConfig", "rank"]
