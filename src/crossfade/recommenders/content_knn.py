@@ -1,18 +1,22 @@
 """Items that are described like the ones in the history."""
 
-import numba
+from typing import Any
+
 import numpy as np
 
 from crossfade.arrays import pack_csr, pack_strings, unpack_csr, unpack_strings
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import Attribution, nothing, weighted_items
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import LabelWords, TagCounts, catalogue_words, tag_counts
+from crossfade.recommenders.content_kernels import descriptions, score_profiles
+from crossfade.recommenders.content_parts import Described, content_parts
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import csr_parts
 from crossfade.recommenders.labels import stated_labels
 from crossfade.threads import over
-from crossfade.types import Arrays, Csr, Floats, Ints, Rows
+from crossfade.types import Arrays, Csr, Floats, Rows
 
 
 class ContentKNNConfig(HistoryConfig):
@@ -65,6 +69,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     Config = ContentKNNConfig
     serves_cold_items = True
     reads_tastes = True
+    attribution = "additive"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         config = self.config
@@ -115,20 +120,32 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     def _cosines(
         self, history: Csr, user_rows: Rows, item_rows: Rows, stated: Csr | None = None
     ) -> Floats:
-        tags = self._tags
         if stated is None:
             stated = Csr(np.zeros((history.shape[0], self._catalogue.shape[1]), np.float32))
-        most = int(tags.counts.data.max(initial=0))
-        n_known = len(tags.user_indptr) - 1
-        owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
         out = np.full((history.shape[0], len(item_rows)), np.nan, dtype=np.float32)
         over(
-            _score_profiles,
+            score_profiles,
             len(out),
             *csr_parts(history),
             *csr_parts(stated),
-            owners.astype(np.int32),
+            self._owners(user_rows),
             item_rows,
+            *self._descriptions_from(),
+            out,
+        )
+        return out
+
+    def _owners(self, user_rows: Rows) -> Rows:
+        """Whose tags are left out of each request, -1 for nobody's."""
+        n_known = len(self._tags.user_indptr) - 1
+        left_out = self.config.leave_own_tags_out & (user_rows < n_known)
+        return np.where(left_out, user_rows, -1).astype(np.int32)
+
+    def _descriptions_from(self) -> tuple[Any, ...]:
+        """What the compiled loops make descriptions of."""
+        tags = self._tags
+        most = int(tags.counts.data.max(initial=0))
+        return (
             *csr_parts(self._catalogue),
             *csr_parts(tags.counts),
             tags.idf * np.float32(self.config.tag_weight),
@@ -138,9 +155,20 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             tags.tag,
             self._catalogue.shape[1],
             np.float32(self.config.shrink),
-            out,
         )
-        return out
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """The cosine's product, by item of the history and by what both are described with."""
+        liked, weight = weighted_items(query, self.config)
+        owner = int(self._owners(query.user_row)[0])
+        n_columns = self._catalogue.shape[1] + self._tags.counts.shape[1]
+        read = self._descriptions_from()
+        found = descriptions(np.concatenate([liked, item_rows]), owner, *read)
+        every = Csr(found, shape=(len(liked) + len(item_rows), n_columns))
+        if not every.nnz:
+            return nothing(item_rows)
+        described = Described(every[: len(liked)], every[len(liked) :], self._labels)
+        return content_parts(described, liked, weight, self._stated(query), item_rows)
 
     def _state(self) -> Arrays:
         tags = self._tags
@@ -149,6 +177,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             **pack_strings("labels.names", self._labels.names),
             "labels.word": self._labels.word,
             "labels.value": self._labels.value,
+            "labels.n_creators": np.array([self._labels.n_creators]),
             **pack_csr("tags.counts", tags.counts),
             "tags.idf": tags.idf,
             "tags.user_indptr": tags.user_indptr,
@@ -162,6 +191,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             tuple(unpack_strings("labels.names", state)),
             state["labels.word"].astype(np.int32, copy=False),
             state["labels.value"].astype(np.float32, copy=False),
+            int(state["labels.n_creators"][0]),
         )
         self._tags = TagCounts(
             unpack_csr("tags.counts", state),
@@ -170,103 +200,3 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             state["tags.item"].astype(np.int32, copy=False),
             state["tags.tag"].astype(np.int32, copy=False),
         )
-
-
-@numba.njit(cache=True, nogil=True)
-def _score_profiles(  # noqa: PLR0917  (kernels know no keywords)
-    start: int,
-    stop: int,
-    indptr: Ints,
-    liked: Rows,
-    weights: Floats,
-    stated_indptr: Ints,
-    stated_words: Rows,
-    stated_values: Floats,
-    owners: Rows,
-    item_rows: Rows,
-    word_indptr: Ints,
-    words: Rows,
-    word_values: Floats,
-    tag_indptr: Ints,
-    tags: Rows,
-    counts: Floats,
-    idf: Floats,
-    fame: Floats,
-    own_indptr: Ints,
-    own_item: Rows,
-    own_tag: Rows,
-    n_words: int,
-    shrink: float,
-    out: Floats,
-) -> None:
-    profile = np.zeros(n_words + len(idf), dtype=np.float32)  # words, then tags
-    own = np.zeros(len(idf), dtype=np.int64)
-    own_start = np.full(len(word_indptr) - 1, -1, dtype=np.int64)
-    columns = np.empty(len(profile), dtype=np.int64)
-    values = np.empty(len(profile), dtype=np.float32)
-    catalogue = (word_indptr, words, word_values, n_words)
-    tagged = (tag_indptr, tags, counts, idf, fame)
-    for query in range(start, stop):
-        first, last = 0, 0
-        if owners[query] >= 0:
-            first, last = own_indptr[owners[query]], own_indptr[owners[query] + 1]
-        # Where the asking person's own tags of an item begin; -1 for most items.
-        for at in range(last - 1, first - 1, -1):
-            own_start[own_item[at]] = at
-        theirs = (own_start, own_item[:last], own_tag)
-        profile[:] = 0
-        for at in range(stated_indptr[query], stated_indptr[query + 1]):
-            profile[stated_words[at]] = stated_values[at]
-        for place in range(indptr[query], indptr[query + 1]):
-            n = _describe(liked[place], catalogue, tagged, theirs, own, shrink, columns, values)
-            for at in range(n):
-                profile[columns[at]] += weights[place] * values[at]
-        length = np.sqrt((profile * profile).sum())
-        for place in range(len(item_rows) if length > 0 else 0):
-            n = _describe(item_rows[place], catalogue, tagged, theirs, own, shrink, columns, values)
-            if n == 0:
-                continue
-            product = np.float32(0)
-            for at in range(n):
-                product += values[at] * profile[columns[at]]
-            out[query, place] = product / length
-        own_start[own_item[first:last]] = -1
-
-
-@numba.njit(cache=True, nogil=True)
-def _describe(  # noqa: PLR0917
-    item: int,
-    catalogue: tuple[Ints, Rows, Floats, int],
-    tagged: tuple[Ints, Rows, Floats, Floats, Floats],
-    theirs: tuple[Ints, Rows, Rows],
-    own: Ints,
-    shrink: float,
-    columns: Ints,
-    values: Floats,
-) -> int:
-    """Write one item's shrunk description without somebody's own tags; gives its size."""
-    word_indptr, words, word_values, n_words = catalogue
-    tag_indptr, tags, counts, idf, fame = tagged
-    own_start, own_item, own_tag = theirs
-    begin = own_start[item]
-    end = begin
-    while 0 <= end < len(own_item) and own_item[end] == item:
-        own[own_tag[end]] = 1
-        end += 1
-    size, square = 0, np.float32(0)
-    for at in range(word_indptr[item], word_indptr[item + 1]):
-        columns[size], values[size] = words[at], word_values[at]
-        square += values[size] * values[size]
-        size += 1
-    for at in range(tag_indptr[item], tag_indptr[item + 1]):
-        # fame[n] is the weight of a tag that n people put on the item.
-        value = idf[tags[at]] * fame[int(counts[at]) - own[tags[at]]]
-        if value > 0:
-            columns[size], values[size] = n_words + tags[at], value
-            square += value * value
-            size += 1
-    for at in range(begin, end):
-        own[own_tag[at]] = 0
-    for at in range(size):
-        values[at] /= np.sqrt(square) + shrink
-    return size
