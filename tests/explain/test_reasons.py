@@ -69,6 +69,26 @@ def test_a_base_that_does_not_speak_for_an_item_gives_no_reason(contribution: fl
     assert found == [()]
 
 
+def test_what_one_base_holds_against_the_evidence_is_taken_off() -> None:
+    attributions = {"knn": base([[1.0]], [4]), "ease": base([[-1.0], [4.0]], [4, 5])}
+    found = find_reasons({"knn": one(1.0), "ease": one(2.0)}, attributions)
+    # Of ease's 2, all of the four is 5's; the minus one takes half a unit from 4.
+    assert {r.history_rows: r.contribution for r in found[0]} == {(5,): 2.0, (4,): 0.5}
+    assert found[0][1].bases == ("knn",)
+
+
+def test_items_that_speak_against_a_label_are_not_its_evidence() -> None:
+    parts = base([[0.0, 2.0], [0.0, -1.0]], [4, 5], attributes=("genres:jazz",))
+    (reason,) = find_reasons({"content": one(1.0)}, {"content": parts})[0]
+    assert reason.history_rows == (4,)
+
+
+def test_a_base_that_ranks_the_item_low_takes_nothing_from_the_evidence() -> None:
+    attributions = {"knn": base([[1.0]], [4]), "ease": base([[1.0]], [4])}
+    (reason,) = find_reasons({"knn": one(1.0), "ease": one(-0.5)}, attributions)[0]
+    assert (reason.contribution, reason.bases) == (1.0, ("knn",))
+
+
 def test_what_nobody_can_account_for_takes_its_share() -> None:
     attribution = base([[1.0]], [4], rest=3.0)
     (reason,) = find_reasons({"tower": one(4.0)}, {"tower": attribution}, residual=one(4.0))[0]

@@ -77,6 +77,14 @@ def test_a_description_is_taken_apart_by_what_both_items_have() -> None:
     assert found[0, "description"] / found[0, "creator"] == pytest.approx(0.3**2)
 
 
+def test_no_creator_is_taken_for_a_word() -> None:
+    settings = {"text_weight": 0.0, "label_weight": 0.0, "tag_weight": 0.0}
+    model = make("content_knn", settings).fit(tiny_catalogue())
+    for item in range(5):
+        found = parts(model.attribute(Queries.of_items([item], 5), [item]))
+        assert found.keys() == {(item, "creator")}
+
+
 def test_items_that_share_nothing_give_each_other_nothing() -> None:
     model = make("content_knn").fit(tiny_catalogue())
     assert parts(model.attribute(Queries.of_items([0], 5), [3])) == {}

@@ -172,9 +172,9 @@ def find_reasons(
     """Reasons for each item of a list, largest contribution first, ties by evidence.
 
     What a base contributes to a fused score is split over its evidence in proportion to the
-    parts of the base's own score. Evidence that speaks against the item takes nothing and is
-    given nothing, so reasons never claim more than the base gave. The same evidence named by
-    several bases is one reason.
+    parts of the base's own score that speak for the item, so reasons never claim more than the
+    base gave. The same evidence named by several bases is one reason, less what it takes away in
+    a base where it speaks against the item. Bases that rank the item below others say nothing.
 
     Args:
         contributions: What each base gives to the fused scores, ``(L,)`` by label; NaN where it
@@ -235,7 +235,7 @@ def _joined(known: _Known, given: Sequence[Doubles]) -> _Entries:
 
 
 def _amounts(part: Attribution, key: Ints, contribution: Doubles) -> tuple[Doubles, Bools]:
-    """Parts of one base in units of the fused score, and which of them speak for the item."""
+    """Parts of one base in units of the fused score, and which of them count."""
     owner = part.place * (key.max(initial=0) + 1) + key
     groups, group = np.unique(owner, return_inverse=True)
     sums = np.bincount(group, weights=part.part, minlength=len(groups))
@@ -246,7 +246,7 @@ def _amounts(part: Attribution, key: Ints, contribution: Doubles) -> tuple[Doubl
     for_item = for_item + np.maximum(np.nan_to_num(part.rest), 0)
     useful = (np.nan_to_num(contribution) > 0) & (for_item > 0)
     per_part = np.divide(contribution, for_item, out=np.zeros(len(for_item)), where=useful)
-    return per_part[part.place] * part.part, (sums[group] > 0) & useful[part.place]
+    return per_part[part.place] * part.part, useful[part.place]
 
 
 def _grouped(entries: _Entries, speaks: Doubles, config: ReasonConfig) -> list[list[Ints]]:
