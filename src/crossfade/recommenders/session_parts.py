@@ -5,7 +5,7 @@ import numpy as np
 
 from crossfade.recommenders.attribution import as_it_is, place_of, sieve_of
 from crossfade.recommenders.kernels import csr_parts, largest_places
-from crossfade.types import Csr, Floats, Ints, Rows
+from crossfade.types import Bools, Csr, Floats, Ints, Rows
 
 
 def session_parts(
@@ -86,21 +86,31 @@ def _parts(  # noqa: PLR0917  (kernels know no keywords)
             shared[session] += weights[place]
             oldest[place] = session
     asked, mine = sieve_of(wanted), sieve_of(liked)
+    items, events = np.empty(len(wanted), dtype=np.int64), np.empty(len(liked), dtype=np.int64)
     similarity = shared[touched[:n]] * session_vote[touched[:n]]
     for neighbour in largest_places(similarity, n_neighbours):
         session = touched[neighbour]
-        vote = session_vote[session]
-        for at in range(session_indptr[session], session_indptr[session + 1]):
-            item = place_of(session_items[at], wanted, asked)
-            if item < 0:
-                continue
-            for other in range(session_indptr[session], session_indptr[session + 1]):
-                place = place_of(session_items[other], liked, mine)
-                if place < 0:
-                    continue
-                counted = session <= oldest[place]
-                if session_items[other] != session_items[at]:
+        inside = session_items[session_indptr[session] : session_indptr[session + 1]]
+        n_items = _found(inside, wanted, asked, items)
+        n_events = _found(inside, liked, mine, events) if n_items else 0
+        for event in events[:n_events]:
+            part = weights[event] * session_vote[session]
+            counted = session <= oldest[event]
+            for item in items[:n_items]:
+                if wanted[item] != liked[event]:
                     if counted:
-                        parts[item, place] += weights[place] * vote
+                        parts[item, event] += part
                 elif not counted:
-                    rest[item] -= weights[place] * vote
+                    rest[item] -= part
+
+
+@numba.njit(cache=True, nogil=True)
+def _found(inside: Rows, ordered: Rows, sieve: Bools, places: Ints) -> int:
+    """Write where each item of a session stands among ascending ones; gives how many there are."""
+    n = 0
+    for item in inside:
+        place = place_of(item, ordered, sieve)
+        if place >= 0:
+            places[n] = place
+            n += 1
+    return n
