@@ -14,8 +14,9 @@ from crossfade.config import Settings, validate
 from crossfade.data import Dataset, Queries
 from crossfade.errors import NotFittedError
 from crossfade.recommenders.attribution import Attribution, Basis, spread_out
+from crossfade.recommenders.kernels import CsrParts, csr_parts
 from crossfade.rng import generator
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Floats, Ints, Rows
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Floats, Ints, Rows
 
 EVIDENCE = ("history_count", "item_support", "neighbour_similarity", "recency_days")
 """What a score rests on, in this order: positive events in the history; users with a
@@ -94,6 +95,7 @@ class Recommender(ABC, Generic[C]):
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
         self._support: Ints | None = None
+        self._kept_csr: dict[int, tuple[Csr, CsrParts]] = {}
 
     # -- what a model writes ---------------------------------------------------------
 
@@ -168,6 +170,7 @@ class Recommender(ABC, Generic[C]):
             seed: The run's seed; equal seeds give equal models.
         """
         self._support = item_support(dataset)
+        self._kept_csr.clear()
         self._fit(dataset, generator(seed, f"{self.name}.fit"))
         return self
 
@@ -291,6 +294,13 @@ class Recommender(ABC, Generic[C]):
         model._support = np.asarray(state["support"], dtype=np.int64)
         model._restore(state)
         return model
+
+    def _kept_parts(self, matrix: Csr) -> CsrParts:
+        """`csr_parts` of a fitted matrix, made once for all requests: they are copies."""
+        kept = self._kept_csr.get(id(matrix))  # the matrix is kept too, so nobody else gets its id
+        if kept is None:
+            kept = self._kept_csr[id(matrix)] = (matrix, csr_parts(matrix))
+        return kept[1]
 
     def _evidence(self, query: Queries, item_rows: Rows) -> Floats:
         count = float(np.count_nonzero(query.strength > 0))

@@ -148,8 +148,12 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         tags = self._tags
         most = int(tags.counts.data.max(initial=0))
         fame = np.log2(1 + np.arange(most + 1)).astype(np.float32)
-        words = (*csr_parts(self._catalogue), self._catalogue.shape[1])
-        counts = (*csr_parts(tags.counts), tags.idf * np.float32(self.config.tag_weight), fame)
+        words = (*self._kept_parts(self._catalogue), self._catalogue.shape[1])
+        counts = (
+            *self._kept_parts(tags.counts),
+            tags.idf * np.float32(self.config.tag_weight),
+            fame,
+        )
         own = (tags.user_indptr, tags.item, tags.tag)
         return (words, counts, np.float32(self.config.shrink)), own
 

@@ -108,7 +108,7 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
 
     def _sums(self, history: Csr) -> Floats:
         """Scores of all items from weights of history items ``(n, n_items)``, nothing masked."""
-        own = weighted_sparse_sums(history, self._neighbours)
+        own = weighted_sparse_sums(history, self._neighbours, self._kept_parts(self._neighbours))
         genre = _through(history, self._to_label, self._from_label)
         creator = _through(history, self._to_creator, self._from_creator)
         # Without labels the creator alone speaks for the kind.

@@ -66,7 +66,11 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         self._neighbours = nearest_items(by_user, self.config.n_neighbours, self.config.shrink)
 
     def _score(self, queries: Queries) -> Floats:
-        scores = weighted_sparse_sums(weighted_history(queries, self.config), self._neighbours)
+        scores = weighted_sparse_sums(
+            weighted_history(queries, self.config),
+            self._neighbours,
+            self._kept_parts(self._neighbours),
+        )
         return mask_unscorable(scores, queries, self.support > 0)
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
