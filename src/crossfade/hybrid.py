@@ -21,13 +21,13 @@ from crossfade.data.asking import Asking, Likes
 from crossfade.data.splits import make_plan, possible_protocol
 from crossfade.errors import BundleError, ConfigError
 from crossfade.index import Index, IndexConfig
-from crossfade.meta.blending import Blend, BlendChoice, fit_bases
+from crossfade.meta.assembling import assemble
+from crossfade.meta.blending import BlendChoice, fit_bases
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
-from crossfade.meta.context import ContextReader
+from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
-from crossfade.meta.lists import FusedScorer, ListBuilder
 from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
@@ -36,7 +36,7 @@ from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Bools, Rows
+from crossfade.types import Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
@@ -61,9 +61,10 @@ class HybridModel:
         self.config = config
         self.bases = bases
         self.learned = learned
-        self.blend = self._blend(bases, choice, exclude_seen)
+        self.blend = assemble(dataset, config, bases, choice, learned, exclude_seen=exclude_seen)
         calibrator = None if learned is None else learned.calibrator
         self.lists = ListMaker(dataset, self.blend, calibrator)
+        self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)
         self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
@@ -172,28 +173,6 @@ class HybridModel:
             raise ConfigError("the system has no version yet; save it, then build the index")
         return index_base(self.bases, base, config, self.version, self.seed)
 
-    def _blend(
-        self, bases: dict[str, Recommender[Any]], choice: BlendChoice, exclude_seen: bool
-    ) -> Blend:
-        """What answers: the bases, and whatever blends them."""
-        candidates, taste = self._candidates(), _taste_base(bases)
-        if self.learned is None:
-            return Blend(bases, choice, exclude_seen, candidates, taste)
-        learned = self.learned
-        reader = ContextReader(self.dataset, tuple(bases), learned.track, learned.environment)
-        lists = ListBuilder(bases, reader, exclude_seen, candidates, self.config.blend.n_candidates)
-        self.learned.check(lists.columns)
-        name = self.learned.name
-        scorer = FusedScorer(name, self.learned.model, lists)
-        return Blend(bases, choice, exclude_seen, candidates, taste, learned=scorer, name=name)
-
-    def _candidates(self) -> Bools | None:
-        """What was evaluated is what is served: the same rule for what may be listed."""
-        if self.config.protocol.candidates == "catalogue":
-            return None
-        times = self.dataset.time_us
-        return self.dataset.known_items(None if times is None else int(times[-1]) + 1)
-
     def query(
         self,
         user: str | None = None,
@@ -235,6 +214,7 @@ class HybridModel:
         as_of: datetime | None = None,
         filters: Filters | None = None,
         ranking: RankingConfig | None = None,
+        explain: bool = False,
         rng: np.random.Generator | None = None,
     ) -> list[Recommendation]:
         """The best items for one person, best first, ties by item row.
@@ -252,6 +232,7 @@ class HybridModel:
             as_of: Look at the user's history strictly before this; None takes all of it.
             filters: What must hold for every item; None asks for nothing.
             ranking: How candidates become a list; None takes the settings.
+            explain: Whether to say why each item is there.
             rng: For places left to chance; needed where ``ranking.explore`` is above 0.
 
         What is unknown is ignored as long as anything is known; see `unknown`.
@@ -268,7 +249,8 @@ class HybridModel:
         query = self.query(user, items, as_of, genres, moods)
         ranking = ranking or self.config.ranking
         (served,) = self.lists.serve(query, k, ranking, filters, rng)
-        return self.lists.lines(query, served)
+        why = self.explainer.explain(query, served) if explain else None
+        return self.lists.lines(query, served, why)
 
     def recommend_batch(
         self,
@@ -389,10 +371,3 @@ class HybridModel:
         if k < 1:
             raise ConfigError(f"k must be 1 or more, got {k}")
         return min(k, self.dataset.n_items)
-
-
-def _taste_base(bases: dict[str, Recommender[Any]]) -> str | None:
-    """The base that speaks for stated genres and moods: one that serves everybody, if there is one."""
-    reading = [label for label, base in bases.items() if base.reads_tastes]
-    serving = [label for label in reading if bases[label].serves_cold_users]
-    return next(iter([*serving, *reading]), None)

@@ -19,7 +19,7 @@ from crossfade.meta.signals import allowed_scores, trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
-from crossfade.types import Bools, Floats, Rows
+from crossfade.types import Bools, Doubles, Floats, Rows
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
 
@@ -218,6 +218,41 @@ class Blend:
             _with_taste(line, self.taste, of_taste) if has else line
             for line, has in zip(shares, heard, strict=True)
         ]
+
+    def contributions(self, query: Queries, item_rows: Rows) -> dict[str, Doubles]:
+        """What each base brought to the scores that `plain` gives some items of one request, by label.
+
+        Exact sums, in the unit of the score; NaN for an item that the base cannot score. Scores
+        are on a common scale with 0 in its middle, so that a contribution says how far a base
+        lifts the item above the average one.
+        """
+        scaled = {
+            label: scale(self._allowed(base, query), self.choice.scaling)[0, item_rows]
+            for label, base in zip(self.used, self._bases, strict=True)
+        }
+        if all(np.isnan(score).all() for score in scaled.values()) and self._prior is not None:
+            assert self.choice.prior is not None
+            prior = scale(self._allowed(self._prior, query), self.choice.scaling)[0, item_rows]
+            found = {self.choice.prior: prior.astype(np.float64)}
+        else:
+            weights = np.array([self.choice.weights[label] for label in self.used])
+            there = ~np.isnan(np.stack(list(scaled.values()), axis=-1))
+            total = there @ weights  # (L,)
+            found = {
+                label: weight * score.astype(np.float64) / np.where(total > 0, total, np.nan)
+                for (label, score), weight in zip(scaled.items(), weights, strict=True)
+            }
+        share = float(self._taste_share(query)[0])
+        if self.taste is None or share == 0:
+            return found
+        stated = self._stated(query)[0, item_rows].astype(np.float64)
+        rest = np.where(np.isnan(stated), 1.0, 1 - share)
+        scored = np.any([~np.isnan(part) for part in found.values()], axis=0)
+        found = {label: rest * part for label, part in found.items()}
+        lift = np.where(scored, share, 1.0) * stated
+        before = found.get(self.taste, np.full(len(item_rows), np.nan))
+        both = np.nan_to_num(before) + np.nan_to_num(lift)
+        return {**found, self.taste: np.where(np.isnan(before) & np.isnan(lift), np.nan, both)}
 
     def _taste_share(self, queries: Queries) -> Floats:
         """Share of the stated taste in each request, shape ``(n,)``; 0 where nothing is stated.

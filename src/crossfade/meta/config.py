@@ -6,6 +6,9 @@ from crossfade.config import Field, Settings
 from crossfade.data import Target
 from crossfade.data.splits import ProtocolConfig
 from crossfade.evaluation.config import EvaluationConfig
+from crossfade.explain.reasons import ReasonConfig
+from crossfade.explain.sentences import SentenceConfig
+from crossfade.explain.words import GENERIC
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.devices import bases_on_device, fusions_on_device
 from crossfade.ranking import RankingConfig
@@ -33,6 +36,19 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """Labels name files in a bundle and columns in reports."""
 
 
+class ExplainConfig(Settings):
+    """How reasons are found and said."""
+
+    pack: str = Field(
+        GENERIC, description="Words of the domain: music, movies, books, or generic for any."
+    )
+    language: str = Field("en", description="Language of sentences.")
+    reasons: ReasonConfig = Field(ReasonConfig(), description="When evidence is a reason.")
+    sentences: SentenceConfig = Field(
+        SentenceConfig(), description="How much is said, and how sure it sounds."
+    )
+
+
 class HybridConfig(Settings):
     """Everything that can be set about a system."""
 
@@ -49,6 +65,9 @@ class HybridConfig(Settings):
     )
     ranking: RankingConfig = Field(
         RankingConfig(), description="How the best candidates of a request become a list."
+    )
+    explain: ExplainConfig = Field(
+        ExplainConfig(), description="How the reasons of an item are found and said."
     )
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")

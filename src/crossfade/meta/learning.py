@@ -1,22 +1,25 @@
 """Learning a blend on a plan: static for everybody, or a fusion model that looks at context."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from crossfade.arrays import top_k
 from crossfade.data.splits import Plan
 from crossfade.errors import DataError
+from crossfade.explain.sentences import UncertaintyLimits
 from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
-from crossfade.fusion.base import Columns, FusionModel, LabelledSignals
+from crossfade.fusion.base import Columns, Fused, FusionModel, LabelledSignals
 from crossfade.fusion.registry import fusion_kind, make_fusion
 from crossfade.fusion.scaling import Scaling
+from crossfade.meta.answers import SHOWN
 from crossfade.meta.blending import Bases, BlendChoice, BlendConfig, decide
 from crossfade.meta.chain import Material, gather
 from crossfade.meta.keeping import ListCache
-from crossfade.meta.probability import Probability, fit_probability
+from crossfade.meta.probability import Probability, probability_of
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
 from crossfade.types import Arrays, Rows
@@ -33,6 +36,8 @@ class LearnedBlend:
         calibrator: From its scores to the probability that a candidate is wanted; None where
             too few people wanted anything to tell.
         environment: Which situations it learned with; None where it knows of none.
+        limits: Which uncertainty of its scores is small or large, from the lists of the
+            calibrate block; None where it states none.
     """
 
     name: str
@@ -40,6 +45,7 @@ class LearnedBlend:
     track: TrackRecord
     calibrator: Probability | None = None
     environment: EnvironmentSchema | None = None
+    limits: UncertaintyLimits | None = None
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Arrays]]:
         """What a bundle keeps: plain values for its header, and groups of arrays."""
@@ -48,6 +54,8 @@ class LearnedBlend:
         if self.calibrator is not None:
             groups["probability"] = self.calibrator.pack()
         header = {"name": self.name, "config": settings}
+        if self.limits is not None:
+            header["limits"] = vars(self.limits)
         if self.environment is not None:
             groups["environment"] = self.environment.to_arrays()
             header["environment"] = self.environment.config.model_dump(mode="json")
@@ -68,7 +76,10 @@ class LearnedBlend:
         packed = groups.get("probability")
         calibrator = None if packed is None else Probability.unpack(packed)
         track = TrackRecord.from_arrays(groups["track"])
-        return cls(header["name"], model, track, calibrator, _environment(header, groups))
+        told = header.get("limits")  # early bundles had none
+        limits = None if told is None else UncertaintyLimits(**told)
+        environment = _environment(header, groups)
+        return cls(header["name"], model, track, calibrator, environment, limits)
 
     def check(self, columns: Columns) -> None:
         """Raise unless lists have the columns that the model learned from.
@@ -102,6 +113,7 @@ class Learned:
         track: For the test block; see `LearnedBlend`.
         calibrators: Of the scores of the model that serves, by name, fitted on the calibrate block.
         environment: See `LearnedBlend`.
+        limits: Likewise, by name.
     """
 
     choice: BlendChoice
@@ -109,13 +121,20 @@ class Learned:
     track: TrackRecord
     calibrators: dict[str, Probability]
     environment: EnvironmentSchema | None = None
+    limits: Mapping[str, UncertaintyLimits] = field(default_factory=dict)
 
     def blend(self, name: str) -> LearnedBlend | None:
         """One of the models with its record; None where too little was there to learn from."""
         if name not in self.models:
             return None
-        calibrator = self.calibrators.get(name)
-        return LearnedBlend(name, self.models[name], self.track, calibrator, self.environment)
+        return LearnedBlend(
+            name,
+            self.models[name],
+            self.track,
+            self.calibrators.get(name),
+            self.environment,
+            self.limits.get(name),
+        )
 
 
 def learn(
@@ -158,13 +177,26 @@ def learn(
         choice = replace(choice, flags=(*choice.flags, *mute))
     elif min(len(fuse), len(material.calibrate)) >= config.min_requests:
         models = fit_models(made, material, seed)
-    calibrators = {}
+    calibrators, limits = {}, {}
     if config.fusion in models:
         with task(f"calibrate {config.fusion}"):
-            fitted = fit_probability(models[config.fusion], material.calibrate, seed)
+            fused = models[config.fusion].forward(material.calibrate.signals)
+            fitted = probability_of(fused.score, material.calibrate, seed)
         if fitted is not None:
             calibrators[config.fusion] = fitted
-    return Learned(choice, models, material.track, calibrators, material.environment)
+        told = _limits(fused)
+        if told is not None:
+            limits[config.fusion] = told
+    return Learned(choice, models, material.track, calibrators, material.environment, limits)
+
+
+def _limits(fused: Fused) -> UncertaintyLimits | None:
+    """Which uncertainty is small or large among what people would be shown."""
+    if fused.uncertainty is None:
+        return None
+    best = top_k(fused.score, SHOWN)
+    shown = np.take_along_axis(fused.uncertainty, np.maximum(best, 0), axis=1)[best >= 0]
+    return None if np.isnan(shown).all() else UncertaintyLimits.of(shown)
 
 
 def _without_a_hit(**blocks: LabelledSignals) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
+from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.probability import Probability
 from crossfade.types import Bools, Doubles, Floats, Ints, Rows
@@ -30,6 +31,7 @@ class Listed:
         by_model: Whether the learned model answered, ``(B,)``.
         weights: Of the bases in each score, ``(B, L, S)``; NaN where the learned model did not
             answer, or weighs none. None where it answered nobody.
+        told: What the learned model was given and said; None unless it answered every request.
     """
 
     item_row: Rows
@@ -38,6 +40,7 @@ class Listed:
     uncertainty: Floats
     by_model: Bools
     weights: Floats | None = None
+    told: tuple[Signals, Fused] | None = None
 
     def __len__(self) -> int:
         return len(self.item_row)
@@ -79,6 +82,8 @@ def list_candidates(
         # The very same request is asked again for reasons: it must stay the same object.
         batch = queries if len(asked) == len(queries) else queries.take(asked)
         told = _by_model(blend, batch, probability, only, least)
+        if told.by_model.all() and len(asked) == len(queries):
+            return told
         spoken = np.flatnonzero(told.by_model)
         parts.append((asked[spoken], told.take(spoken)))
     answered = np.concatenate([np.zeros(0, np.int64), *(places for places, _ in parts)])
@@ -108,6 +113,7 @@ def _by_model(
         nothing if doubt is None else doubt,
         np.asarray(~np.isnan(score).all(axis=1)),
         fused.weights,
+        (signals, fused),
     )
 
 

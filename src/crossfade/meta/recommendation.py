@@ -1,6 +1,7 @@
 """One line of a list of recommendations."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -24,6 +25,8 @@ class Recommendation:
             the protocol's blocks; None where no calibrated model gave the score.
         uncertainty: How unsure the score is, larger is less sure; None where nothing is said of it.
         propensity: Chance that the item stands where it does; 1 but for explored places.
+        why: The reasons as a sentence; None where none was asked for, or none is known.
+        reasons: What the score rests on, the largest contribution first; see `explain.reasons`.
     """
 
     rank: int
@@ -35,6 +38,8 @@ class Recommendation:
     probability: float | None = None
     uncertainty: float | None = None
     propensity: float = 1.0
+    why: str | None = None
+    reasons: tuple[dict[str, Any], ...] = ()
 
 
 class Names:

@@ -9,12 +9,14 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
+from crossfade.explain.sentences import Explanation
+from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.listing import Listed, list_candidates
 from crossfade.meta.probability import Probability
 from crossfade.meta.recommendation import Names, Recommendation
 from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
-from crossfade.types import Bools, Doubles, Floats
+from crossfade.types import Bools, Doubles, Floats, Ints
 
 AT_ONCE = 32
 """Requests that are listed together, so that memory stays bounded."""
@@ -50,6 +52,9 @@ class Served:
         by_model: Whether the learned model answered.
         weights: Of the bases in each score, ``(n, S)``; NaN where the model weighs none, None
             where it did not answer.
+        place: Of each item in the list of candidates, ``(n,)``.
+        told: What the learned model was given and said of the only request; None where it did
+            not answer, and for several requests at once.
     """
 
     ranked: Ranked
@@ -58,6 +63,8 @@ class Served:
     uncertainty: Floats
     by_model: bool
     weights: Floats | None
+    place: Ints
+    told: tuple[Signals, Fused] | None
 
 
 class ListMaker:
@@ -174,10 +181,24 @@ class ListMaker:
         weights = None
         if by_model and listed.weights is not None:
             weights = listed.weights[at][there[place]]
-        return Served(ranked, score[place], chance[place], doubt[place], by_model, weights)
+        told = listed.told if len(listed) == 1 else None
+        parts = (score[place], chance[place], doubt[place])
+        return Served(ranked, *parts, by_model, weights, there[place], told)
 
-    def lines(self, query: Queries, served: Served) -> list[Recommendation]:
-        """The list of a single request for people, best first."""
+    def _told(
+        self, why: Sequence[Explanation] | None, n: int
+    ) -> list[tuple[str | None, tuple[dict[str, Any], ...]]]:
+        """Sentence and reasons of each item."""
+        if why is None:
+            return [(None, ())] * n
+        item_id = self._ids.id
+        return [(one.sentence, tuple(r.to_json(item_id) for r in one.reasons)) for one in why]
+
+    def lines(
+        self, query: Queries, served: Served, why: Sequence[Explanation] | None = None
+    ) -> list[Recommendation]:
+        """The list of a single request for people, best first; with reasons where they are given."""
+        told = self._told(why, len(served.score))
         rows = served.ranked.item_row
         if served.weights is None:
             shares = self.blend.shares(query, rows)
@@ -194,6 +215,8 @@ class ListMaker:
                 probability=_known(served.probability[at]),
                 uncertainty=_known(served.uncertainty[at]),
                 propensity=float(served.ranked.propensity[at]),
+                why=told[at][0],
+                reasons=told[at][1],
             )
             for at, (item_id, title, creator) in enumerate(self.names.of(rows))
         ]

@@ -1,0 +1,110 @@
+"""Why each item of a list is there: from contributions and evidence to reasons and sentences."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from crossfade.data import Dataset, Queries
+from crossfade.explain.reasons import find_reasons
+from crossfade.explain.sentences import (
+    Certainty,
+    Explanation,
+    Names,
+    explain,
+)
+from crossfade.explain.words import load_words
+from crossfade.meta.blending import Blend
+from crossfade.meta.config import ExplainConfig
+from crossfade.meta.learning import LearnedBlend
+from crossfade.meta.serving import Served
+from crossfade.recommenders.attribution import Attribution
+from crossfade.recommenders.base import Recommender
+from crossfade.types import Doubles
+
+
+class Explainer:
+    """Gives reasons for the lists of one system.
+
+    Args:
+        dataset: Whose items and people they are.
+        bases: Fitted, by label.
+        blend: What scored.
+        learned: The fusion model of the blend; None where the static one answers everybody.
+        config: Settings.
+
+    Raises:
+        ConfigError: If there are no words for the pack or the language.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        bases: Mapping[str, Recommender[Any]],
+        blend: Blend,
+        learned: LearnedBlend | None,
+        config: ExplainConfig,
+    ) -> None:
+        self.bases, self.blend, self.config = bases, blend, config
+        self.model = None if learned is None else learned.model
+        self.limits = None if learned is None else learned.limits
+        self._words = load_words(config.pack, config.language)
+        items = dataset.items
+        titles, creators = (
+            items[name] if name in items.columns else None for name in ("title", "creator")
+        )
+        ids = dataset.item_ids
+        self._names = Names(
+            title=lambda row: (None if titles is None else titles[row]) or ids.id(row),
+            creator=lambda row: None if creators is None else creators[row],
+        )
+
+    def explain(self, query: Queries, served: Served) -> list[Explanation]:
+        """Reasons for each item of the list of one request.
+
+        Args:
+            query: The request, as it was served.
+            served: Its list.
+        """
+        contributions, residual = self._contributions(query, served)
+        rows = served.ranked.item_row
+        # Who lifts no item of the list above the average one need not be asked why.
+        asked = [
+            label for label, given in contributions.items() if (np.nan_to_num(given) > 0).any()
+        ]
+        found: dict[str, Attribution] = {}
+        for label in asked:
+            attribution = self.bases[label].attribute(query, rows)
+            if attribution is not None:
+                found[label] = attribution
+        reasons = find_reasons(contributions, found, residual=residual, config=self.config.reasons)
+        return [
+            explain(
+                int(row),
+                reasons[at],
+                self._certainty(served, at),
+                self._words,
+                names=self._names,
+                config=self.config.sentences,
+            )
+            for at, row in enumerate(rows)
+        ]
+
+    def _contributions(
+        self, query: Queries, served: Served
+    ) -> tuple[dict[str, Doubles], Doubles | None]:
+        """How far each base lifts each item above the average candidate, and what no base accounts for."""
+        if served.told is None or self.model is None:
+            return self.blend.contributions(query, served.ranked.item_row), None
+        signals, fused = served.told
+        given = self.model.contributions(signals, served.place, fused)
+        by_label = dict(zip(signals.columns.bases, given.centred.T, strict=True))
+        return by_label, given.centred_residual
+
+    def _certainty(self, served: Served, at: int) -> Certainty:
+        probability, uncertainty = served.probability[at], served.uncertainty[at]
+        return Certainty(
+            None if np.isnan(probability) else float(probability),
+            None if np.isnan(uncertainty) else float(uncertainty),
+            self.limits,
+        )
