@@ -39,7 +39,15 @@ def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
 
 def fit(
     dataset: DatasetArgument,
-    bundle: Annotated[Path, typer.Option("--bundle", help="Where the trained system goes.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Where the trained system goes.")
+    ] = None,
+    registry: Annotated[
+        Path | None, typer.Option("--registry", help="Or a registry, where it is one version more.")
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let the registry serve the new version at once.")
+    ] = False,
     config: ConfigOption = None,
     weekly_from: Annotated[
         Path | None,
@@ -58,8 +66,8 @@ def fit(
 ) -> None:
     """Train the bases, learn out of time how to blend them, and write one bundle."""
     from crossfade.cli.progress import reporter
+    from crossfade.cli.registering import keep, refuse_place
     from crossfade.data import load_dataset
-    from crossfade.files import refuse_foreign
     from crossfade.hybrid import HybridModel
     from crossfade.progress import reporting_to
 
@@ -67,7 +75,7 @@ def fit(
         raise typer.BadParameter(
             "--weekly-from keeps the settings of that bundle; leave --config and --fusion out, or fit in full"
         )
-    refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
+    refuse_place(bundle, registry, promote=promote)  # now, not after an hour of fitting
     settings = read_config(config, fusion)
     if device is not None:
         settings = settings.on_device(device)
@@ -77,11 +85,11 @@ def fit(
         else:
             before = HybridModel.load(weekly_from)
             model = HybridModel.update(before, load_dataset(dataset), seed, device)
-    version = model.save(bundle)
+    place = keep(model, bundle, registry, promote=promote)
     for line in describe(model):
         typer.echo(line)
     origin = "" if model.previous is None else f", updated from version {model.previous}"
-    typer.echo(f"bundle: {bundle} (version {version}{origin})")
+    typer.echo(f"{place} (version {model.version}{origin})")
 
 
 def describe(model: "HybridModel") -> list[str]:
