@@ -16,6 +16,7 @@ BENCHMARKS = (
     "content",
     "fusion",
     "calibration",
+    "guessed_audio",
     "adaptation",
     "context",
     "honesty",

@@ -23,8 +23,9 @@ from crossfade.evaluation.trust import ProbabilityRow, Trust
 from crossfade.fusion.base import Fused, LabelledSignals
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.static import list_ndcg
+from crossfade.meta.answers import Answers
 from crossfade.meta.probability import fit_probability, probability_of
-from crossfade.meta.trust import Answers, trust_of
+from crossfade.meta.trust import trust_of
 from crossfade.progress import reporting_to
 
 ROOT = Path(__file__).parent.parent

@@ -35,6 +35,7 @@ from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
+from crossfade.store.cache import CacheConfig
 
 REFERENCE = Path(__file__).parent / "reference"
 IN_PYTHON: tuple[type[Settings], ...] = (
@@ -61,6 +62,7 @@ def settings_page() -> str:
         *_section("[blend]", BlendConfig),
         *_section("[protocol]", ProtocolConfig),
         *_section("[evaluation]", EvaluationConfig),
+        *_section("[cache]", CacheConfig),
         *_section("[target]", Target),
         "A table of `[bases]` bears a label of your choice. A label that is the name of a model needs no",
         "key `model`: `[bases.ease]`. Groups of settings are tables inside it:",

@@ -27,31 +27,46 @@ def top_k(scores: Floats, k: int) -> Rows:
     """
     if k < 1:  # the kernel would write outside its memory
         raise ValueError(f"k must be 1 or more, got {k}")
-    out = np.full((scores.shape[0], k), -1, dtype=np.int32)
+    out = np.empty((scores.shape[0], k), dtype=np.int32)
     _top_k(np.ascontiguousarray(scores, dtype=np.float32), out)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
 def _top_k(scores: Floats, out: Rows) -> None:
-    k = out.shape[1]
-    best = np.empty(k, dtype=np.float32)
+    k, width = out.shape[1], 64
+    room = max(4 * k, 256)
+    value, column = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.int32)
     for row in range(scores.shape[0]):
-        size = 0
-        for column in range(scores.shape[1]):
-            score = scores[row, column]
-            # Strictly greater: an equal score further right never displaces an earlier one.
-            if np.isnan(score) or (size == k and not score > best[k - 1]):
+        size, least, full = 0, np.float32(-np.inf), False
+        for first in range(0, scores.shape[1], width):
+            block = scores[row, first : first + width]
+            # Most blocks hold nothing new, and counting needs no branch.
+            n_better = 0
+            for score in block:
+                n_better += score > least if full else not np.isnan(score)
+            if n_better == 0:
                 continue
-            place = size if size < k else k - 1
-            while place > 0 and score > best[place - 1]:
-                best[place] = best[place - 1]
-                out[row, place] = out[row, place - 1]
-                place -= 1
-            best[place] = score
-            out[row, place] = column
-            if size < k:
+            for place in range(len(block)):
+                # Strictly greater: an equal score further right never displaces an earlier one.
+                if np.isnan(block[place]) or (full and not block[place] > least):
+                    continue
+                value[size], column[size] = block[place], first + place
                 size += 1
+                if size == room:
+                    size = _keep_best(value, column, size, k)
+                    least, full = value[k - 1], True
+        size = _keep_best(value, column, size, k)
+        out[row, :size], out[row, size:] = column[:size], -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _keep_best(value: Floats, column: Rows, size: int, k: int) -> int:
+    """Bring the k best of the first ``size`` entries to the front, best first; gives how many there are."""
+    order = np.argsort(-value[:size], kind="mergesort")[:k]  # equal ones stay in their order
+    n = len(order)
+    value[:n], column[:n] = value[order], column[order]
+    return n
 
 
 def pack_csr(name: str, matrix: Csr) -> Arrays:

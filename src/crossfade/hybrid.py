@@ -24,6 +24,7 @@ from crossfade.meta.blending import Blend, BlendChoice, fit_bases
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.exporting import index_base
+from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder
 from crossfade.meta.recommendation import Recommendation
@@ -81,6 +82,8 @@ class HybridModel:
         seed: int = 0,
         choice: BlendChoice | None = None,
         learned: LearnedBlend | None = None,
+        *,
+        cache: ListCache | None = None,
     ) -> Self:
         """Learn to blend out of time, then fit every base on the whole log.
 
@@ -94,6 +97,7 @@ class HybridModel:
                 and learns the fusion model of the settings.
             learned: A fusion model already learned with it; None serves the static blend of
                 ``choice``.
+            cache: Keeps candidate lists from run to run, see `learn`; None keeps nothing.
 
         Raises:
             ConfigError: If settings are wrong.
@@ -105,18 +109,13 @@ class HybridModel:
         protocol = config.protocol
         if choice is None:
             plan = make_plan(dataset, protocol, seed)
-            found = learn(plan, config.bases, config.blend, (config.blend.fusion,), seed)
+            names = (config.blend.fusion,)
+            found = learn(plan, config.bases, config.blend, names, seed, cache=cache)
             choice, learned = found.choice, found.blend(config.blend.fusion)
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
         return cls(
-            dataset,
-            config,
-            bases,
-            choice,
-            exclude_seen=exclude_seen,
-            seed=seed,
-            learned=learned,
+            dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed, learned=learned
         )
 
     @classmethod

@@ -10,11 +10,9 @@ from scipy.stats import spearmanr
 
 from crossfade.calibration.uncertainty import (
     disagreement,
-    ensemble_spread,
-    monte_carlo,
     sorts_errors,
 )
-from crossfade.types import Doubles, Floats
+from crossfade.types import Floats
 
 NAN = math.nan
 
@@ -56,73 +54,6 @@ def test_one_opinion_cannot_disagree(weights: list[float], score: list[float]) -
 def test_an_absent_base_is_not_a_zero() -> None:
     with_gap = disagreement(floats([[0.5, 0.5, 0.0]]), floats([[2.0, 4.0, NAN]]))
     np.testing.assert_allclose(with_gap, [[1.0]])
-
-
-# -- ensembles -------------------------------------------------------------------------
-
-
-def test_ensemble_spread_is_the_sample_deviation() -> None:
-    score = rng().normal(size=(5, 3, 4))
-    np.testing.assert_allclose(ensemble_spread(score), score.std(axis=0, ddof=1))
-
-
-def test_seeds_without_a_score_do_not_count() -> None:
-    score = np.array([[1.0, 1.0, NAN], [3.0, NAN, NAN], [NAN, NAN, NAN]])
-    np.testing.assert_allclose(ensemble_spread(score), [np.sqrt(2), NAN, NAN])
-    assert np.isnan(ensemble_spread(np.array([[1.0]]))).all()
-
-
-# -- Monte Carlo -----------------------------------------------------------------------
-
-
-def test_a_linear_scorer_has_a_closed_form() -> None:
-    # The variance of w · x is Σ w² σ².
-    weight = np.array([1.0, -2.0, 0.5])
-    mean = rng(1).normal(size=(4, 3))
-    sigma = rng(2).uniform(0, 1, size=(4, 3))
-    middle, spread = monte_carlo(lambda x: x @ weight, mean, sigma, rng(), 20_000)
-    expected = np.sqrt((weight**2 * sigma**2).sum(axis=1))
-    np.testing.assert_allclose(spread, expected, rtol=0.03)
-    np.testing.assert_allclose(middle, mean @ weight, atol=0.05)
-
-
-def test_exact_features_leave_no_doubt() -> None:
-    middle, spread = monte_carlo(np.sin, np.array([0.1, 0.7]), np.zeros(2), rng(), 10)
-    np.testing.assert_allclose(middle, np.sin([0.1, 0.7]))
-    np.testing.assert_allclose(spread, 0, atol=1e-12)
-
-
-def test_mean_and_deviation_are_those_of_the_draws() -> None:
-    seen: list[Doubles] = []
-
-    def keep(features: Doubles) -> Doubles:
-        seen.append(features)
-        return features
-
-    middle, spread = monte_carlo(keep, np.full(3, 1e6), np.ones(3), rng(), 7)
-    np.testing.assert_allclose(middle, np.mean(seen, axis=0))
-    np.testing.assert_allclose(spread, np.std(seen, axis=0, ddof=1))
-
-
-def test_a_missing_feature_stays_missing_in_every_draw() -> None:
-    mean, sigma = np.array([[1.0, NAN], [1.0, 2.0]]), np.array([[1.0, NAN], [1.0, 1.0]])
-    middle, _ = monte_carlo(lambda x: np.nansum(x, axis=1), mean, sigma, rng(), 500)
-    np.testing.assert_allclose(middle, [1, 3], atol=0.3)
-    _, spread = monte_carlo(lambda x: x.sum(axis=1), mean, sigma, rng(), 5)
-    assert np.isnan(spread).tolist() == [True, False]
-
-
-@pytest.mark.parametrize("sigma", [-1.0, NAN, math.inf])
-def test_spreads_that_are_none_are_refused(sigma: float) -> None:
-    with pytest.raises(ValueError, match="1 spreads are no finite numbers"):
-        monte_carlo(np.sin, np.zeros(2), np.array([1.0, sigma]), rng(), 5)
-
-
-def test_one_draw_has_no_spread() -> None:
-    with pytest.raises(ValueError, match="2 at least"):
-        monte_carlo(np.sin, np.zeros(2), np.zeros(2), rng(), 1)
-    with pytest.raises(ValueError, match="with sigma"):
-        monte_carlo(np.sin, np.zeros(2), np.zeros(3), rng(), 5)
 
 
 # -- sorting errors --------------------------------------------------------------------

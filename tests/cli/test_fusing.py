@@ -11,6 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from threadpoolctl import threadpool_limits
 
 from crossfade.arrays import top_k
@@ -20,6 +21,7 @@ from crossfade.data import load_dataset
 from crossfade.meta.outside_formats import SourceFormat
 from crossfade.meta.signals import allowed_scores
 from crossfade.recommenders.registry import make_all
+from crossfade.training import loop
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "blend-outside-scores.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -75,6 +77,23 @@ def few(tmp_path: Path) -> str:
     path = tmp_path / "few.toml"
     path.write_text(QUICK)
     return str(path)
+
+
+def test_a_device_reaches_the_networks_that_blend(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def resolve(device: str) -> torch.device:
+        asked.append(device)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(loop, "resolve_device", resolve)
+    small = "[blend]\nmin_requests = 5\n[blend.fusion_settings.meta]\nhidden = 4\ntrain = { epochs = 1 }"
+    (tmp_path / "small.toml").write_text(small)
+    told = [*AS_OF, "--fusion", "meta", "--config", str(tmp_path / "small.toml")]
+    assert fuse(place, *told, "--device", "cpu") == 0
+    assert asked == ["cpu"]
 
 
 def test_the_formats_of_the_command_are_those_of_the_library() -> None:

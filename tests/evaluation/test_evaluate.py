@@ -246,6 +246,7 @@ def test_wrong_calls_name_the_fault() -> None:
         ({"primary": "ndcg@7"}, "accuracy metric"),
         ({"history_edges": (5, 5)}, "rising"),
         ({"item_age_days": (0.0, 5.0)}, "rising"),
+        ({"guess_draws": 8}, "more than the 8 audio features"),
     ],
 )
 def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.fusion.problem import NAN, problem, promises, with_signals
 
-from crossfade.config import Settings
+from crossfade.config import Field, Settings
 from crossfade.errors import ConfigError, DataError, NotFittedError
 from crossfade.fusion.auto import SLICES, AutoConfig, AutoFusion, slice_of
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
@@ -132,7 +132,23 @@ class Half(Spy):
         return Fused(score.astype(np.float32), weights.astype(np.float32))
 
 
-SPIES = (Knowing, Misled, Hot, Parrot, RandomGate, Half)
+class Training(Settings):
+    """Of something that is trained."""
+
+    train: int = Field(1, description="How long.")
+
+
+class Network(Knowing):
+    """Knows, but for a little that depends on the seed."""
+
+    name = "network"
+    Config: ClassVar[type[Settings]] = Training
+
+    def rule(self, signals: Signals) -> Any:
+        return super().rule(signals) + 0.1 * noise(signals, self.number)
+
+
+SPIES = (Knowing, Misled, Hot, Parrot, RandomGate, Half, Network)
 
 
 @pytest.fixture(autouse=True)
@@ -401,6 +417,26 @@ def test_uncertainty_is_the_disagreement_of_the_trained_models() -> None:
     found = model.forward(signals).uncertainty
     assert found is not None
     np.testing.assert_allclose(found, np.std(scores, axis=0), rtol=1e-3, atol=1e-5)
+
+
+def test_networks_that_answer_are_averaged_over_seeds_and_other_models_are_not_repeated() -> None:
+    model = fitted("network", "knowing", n_seeds=3)
+    once = fitted("network", "knowing")
+    names = ["network", "network seed 2", "network seed 3"]
+    assert {name for name in model.members if name.startswith("network")} == set(names)
+    assert sum(name.startswith("knowing") for name in model.members) == 1
+    assert [model.shares[name] for name in names] == [once.shares["network"] / 3] * 3
+    signals = people(2).signals
+    each = [model.members[name].forward(signals).score for name in names]
+    assert not np.array_equal(each[0], each[1])
+    np.testing.assert_array_equal(each[0], once.members["network"].forward(signals).score)
+    told = AutoFusion.restore(model.config.model_dump(), model.state())
+    same(told.forward(signals), model.forward(signals))
+    expected = sum(
+        share * zscore(model.members[n].forward(signals).score)
+        for n, share in model._heard().items()
+    )
+    np.testing.assert_allclose(model.forward(signals).score, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_order_of_candidates_and_who_else_asks_do_not_matter() -> None:

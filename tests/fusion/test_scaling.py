@@ -1,4 +1,5 @@
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from crossfade.fusion.scaling import reciprocal_rank, scale, zscore
+from crossfade.fusion.scaling import Scaling, reciprocal_rank, scale, scale_at, zscore
 from crossfade.types import Floats
 
 NAN = math.nan
@@ -92,3 +93,15 @@ def test_rows_without_scores_or_items_stay_empty() -> None:
     for scaling in ("zscore", "reciprocal_rank"):
         assert np.isnan(scale(floats([NAN, NAN]), scaling)).all()
         assert scale(np.zeros((2, 0), dtype=np.float32), scaling).shape == (2, 0)
+
+
+@given(SCORES, st.sampled_from(["zscore", "reciprocal_rank"]), st.randoms(use_true_random=False))
+def test_scaling_some_columns_is_scaling_all_and_looking_there(
+    scores: Floats, scaling: Scaling, random: Random
+) -> None:
+    n_rows, n_items = scores.shape
+    columns = np.array([[random.randrange(n_items) for _ in range(5)] for _ in range(n_rows)])
+    np.testing.assert_array_equal(
+        scale_at(scores, columns, scaling),
+        np.take_along_axis(scale(scores, scaling), columns, axis=1),
+    )

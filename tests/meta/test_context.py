@@ -153,6 +153,31 @@ def test_audio_columns_are_there_where_the_catalogue_has_audio() -> None:
     assert np.isnan(item_value(reader, queries, "tempo")).all()
 
 
+def test_guesses_come_with_their_sigma_in_the_unit_of_the_columns() -> None:
+    guessed: dict[str, Any] = {
+        "tempo": [120.0, 90.0, 60.0, None, None],
+        "tempo_sigma": [27.0, 0.0, None, None, None],
+        "tempo_source": ["predicted", "actual", "predicted", "missing", "missing"],
+    }
+    told = reader_of(dataset(LOG, **guessed)).guesses(np.array([[0, 1, 2, -1]], dtype=np.int32))
+    assert told is not None
+    tempo = told.columns.index("tempo")
+    # Tempo lies between 30 and 300: 27 beats are a tenth of that.
+    np.testing.assert_allclose(told.sigma[0, :, tempo], [0.1, 0, NAN, NAN], rtol=1e-6)
+    assert (told.low[tempo], told.high[tempo]) == (0, 1)
+
+
+def test_a_catalogue_of_measured_values_holds_no_guess() -> None:
+    measured: dict[str, Any] = {
+        "tempo": [120.0, 90.0, None, None, None],
+        "tempo_sigma": [0.0, 0.0, None, None, None],
+        "tempo_source": ["actual", "actual", "missing", "missing", "missing"],
+    }
+    for catalogue in ({}, {"tempo": measured["tempo"]}, measured):
+        reader = reader_of(dataset(LOG, **catalogue))
+        assert reader.guesses(np.zeros((1, 1), dtype=np.int32)) is None
+
+
 def test_a_request_without_a_time_has_no_hour_and_no_time_away() -> None:
     data = dataset(LOG)
     reader = reader_of(data)

@@ -1,5 +1,6 @@
 """What a blend says against what was wanted, counted by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from crossfade.data.world import WorldConfig, make_world
 from crossfade.evaluation import EvaluationConfig
 from crossfade.evaluation.trust import Trust
 from crossfade.fusion.base import Columns, Fused, LabelledSignals, Signals
+from crossfade.meta.answers import Answers
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.experiment import run_experiment
 from crossfade.meta.probability import Probability
-from crossfade.meta.trust import Answers, trust_of
+from crossfade.meta.trust import trust_of
 from crossfade.types import Floats
 
 BASES = ("ease", "popularity")
@@ -142,7 +144,9 @@ def test_coverage_counts_what_is_inside_for_each_promise(
 
 
 def test_unlikely_things_shown_are_missed_more(trust: Trust, lists: LabelledSignals) -> None:
-    shown, everything = trust.sorting
+    shown, agreeing, everything, _ = trust.sorting
+    assert agreeing.uncertainty == "disagreement of the bases"
+    assert np.isnan(agreeing.spearman)  # both bases say the same throughout
     assert shown.n == 1_200
     assert shown.low > 0
     assert shown.ratio < 0.9
@@ -165,6 +169,56 @@ def test_the_spread_of_models_is_measured_where_they_state_one(
     )
     assert spread.spearman > 0.99
     assert [risk.name for risk in found.risks] == ["by probability", "by spread of models"]
+
+
+def test_what_guesses_add_is_measured_where_they_move_a_score(
+    lists: LabelledSignals, probability: Probability
+) -> None:
+    wrong = np.abs(lists.relevant - expit(lists.signals.score[:, :, 0])).astype(np.float32)
+    said = fused(lists, uncertainty=np.full_like(wrong, 0.3))
+
+    def found(doubt: Any) -> list[Any]:
+        answers = Answers.of([(lists, said)], probability, doubt=doubt)
+        return list(trust_of("auto", answers, probability, BASES, seed=0).sorting)
+
+    rows = {(row.uncertainty, row.error): row for row in found(lambda _: wrong)}
+    # Beside a constant, what guesses say decides the order alone.
+    for name in ("spread from guessed audio values", "both together"):
+        assert rows[name, "squared error of all"].spearman > 0.99
+        assert rows[name, "what is shown and not wanted"].n == 1_200
+    assert len(rows) == 10
+    for silent in (None, lambda _: None, lambda _: np.zeros_like(wrong)):
+        assert len(found(silent)) == 6
+
+
+def test_bases_that_part_where_the_blend_is_wrong_sort_its_errors(
+    lists: LabelledSignals, probability: Probability
+) -> None:
+    wrong = np.abs(lists.relevant - expit(lists.signals.score[:, :, 0])).astype(np.float32)
+    apart = np.stack([-wrong, wrong], axis=-1)
+    parted = replace(lists, signals=replace(lists.signals, score=apart))
+    # What the blend says stays what it was: only the bases part.
+    answers = Answers.of([(parted, fused(lists))], probability)
+    found = trust_of("auto", answers, probability, BASES, seed=0).sorting
+    rows = {(row.uncertainty, row.error): row for row in found}
+    assert rows["disagreement of the bases", "squared error of all"].spearman > 0.99
+
+
+def test_both_together_are_silent_where_either_is(
+    lists: LabelledSignals, probability: Probability
+) -> None:
+    models = np.full(lists.relevant.shape, 0.3, np.float32)
+    models[:60] = np.nan
+    doubt = np.full(lists.relevant.shape, 0.4, np.float32)
+    doubt[:, :10] = np.nan
+    answers = Answers.of(
+        [(lists, fused(lists, uncertainty=models))], probability, doubt=lambda _: doubt
+    )
+    found = trust_of("auto", answers, probability, BASES, seed=0).sorting
+    counts = {row.uncertainty: row.n for row in found if row.error == "squared error of all"}
+    assert counts["spread of models"] == 60 * 40
+    assert counts["spread from guessed audio values"] == 120 * 30
+    assert counts["both together"] == 60 * 30
 
 
 def test_weights_are_means_by_slice(trust: Trust) -> None:
@@ -201,9 +255,9 @@ def test_a_protocol_per_user_makes_good_that_its_test_block_is_longer(
     given = []
     original = Answers.of
 
-    def spy(parts: Any, found: Probability, blocks: float = 1.0) -> Answers:
+    def spy(parts: Any, found: Probability, blocks: float, doubt: Any) -> Answers:
         given.append(blocks)
-        return original(parts, found, blocks)
+        return original(parts, found, blocks, doubt)
 
     monkeypatch.setattr(Answers, "of", spy)
     world = make_world(WorldConfig(n_listeners=40, n_tracks=80, n_plays=2_500), seed=3).dataset

@@ -1,13 +1,11 @@
 """What tells one version's log from the next, and what is refused as no continuation."""
 
-from typing import Any
-
 import polars as pl
 import pytest
 
 from crossfade.data import Dataset, Target
 from crossfade.errors import DataError
-from crossfade.meta.updating import change_since, on_device
+from crossfade.meta.updating import change_since
 
 EVENTS = pl.DataFrame(
     {
@@ -72,11 +70,3 @@ def test_an_item_taken_off_the_catalogue_is_no_fault() -> None:
     gone = log(EVENTS.filter(pl.col("item_id") != "m"))
     change = change_since(OLD, gone, "v1")
     assert change.item_rows.tolist() == [-1, 1]
-
-
-def test_a_device_reaches_the_networks_alone() -> None:
-    network: dict[str, Any] = {"model": "two_tower", "train": {"lr": 0.1}}
-    bases: dict[str, dict[str, Any]] = {"pop": {"model": "popularity"}, "ease": {}, "net": network}
-    moved = {"model": "two_tower", "train": {"lr": 0.1, "device": "cpu"}}
-    assert on_device(bases, "cpu") == {**bases, "net": moved}
-    assert network["train"] == {"lr": 0.1}  # what was given is left alone

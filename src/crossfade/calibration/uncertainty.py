@@ -1,6 +1,5 @@
 """How unsure a score is, and whether being unsure goes with being wrong."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,66 +33,6 @@ def disagreement(weights: Floats, score: Floats) -> Floats:
     # Around the mean, and not E[x²] − E[x]²: scores that agree must give 0, not rounding.
     spread = (weight * (values - mean[..., None]) ** 2).sum(axis=-1) / total
     return np.asarray(np.sqrt(spread), np.float32)
-
-
-def ensemble_spread(score: NDArray[Any]) -> Doubles:
-    """Standard deviation over models that differ in their seed, free of bias in its square.
-
-    Args:
-        score: Shape ``(n_seeds, …)``; NaN where a model gives none.
-
-    Returns:
-        Shape ``(…)``; NaN where fewer than two gave a score.
-    """
-    known = ~np.isnan(score)
-    n = known.sum(axis=0)
-    several = np.where(n > 1, n, np.nan)
-    mean = np.where(known, score, 0.0).sum(axis=0, dtype=np.float64) / several
-    squares = np.where(known, (score - mean) ** 2, 0.0).sum(axis=0, dtype=np.float64)
-    return np.asarray(np.sqrt(squares / (several - 1)))
-
-
-def monte_carlo(
-    predict: Callable[[Doubles], NDArray[Any]],
-    mean: NDArray[Any],
-    sigma: NDArray[Any],
-    rng: np.random.Generator,
-    n: int,
-) -> tuple[Doubles, Doubles]:
-    """What a scorer says of features that are only known within a spread.
-
-    Args:
-        predict: From features of the shape of ``mean`` to scores of any one shape.
-        mean: Features; NaN stays missing in every draw.
-        sigma: Their standard deviations, same shape, 0 or more; 0 where a feature is exact. Not
-            read where the feature is missing.
-        rng: Draws independent normal errors.
-        n: How many draws, at least 2.
-
-    Returns:
-        Mean and standard deviation of the scores; NaN where any draw has no score.
-
-    Raises:
-        ValueError: If shapes differ, n is below 2, or a known feature has a negative, missing or
-            infinite spread.
-    """
-    if n < 2 or mean.shape != sigma.shape:
-        raise ValueError(
-            f"{n} draws (2 at least) of features {mean.shape} with sigma {sigma.shape}"
-        )
-    known = ~np.isnan(mean)
-    faulty = int((known & ~(np.isfinite(sigma) & (sigma >= 0))).sum())
-    if faulty:
-        raise ValueError(f"{faulty:,} spreads are no finite numbers of 0 or more; 0 means exact")
-    spread = np.where(known, sigma, 0.0).astype(np.float64)
-    middle = np.zeros(())
-    squares = np.zeros(())
-    for count in range(1, n + 1):  # Welford: one draw in memory at a time
-        score = np.asarray(predict(mean + spread * rng.standard_normal(mean.shape)), np.float64)
-        away = score - middle
-        middle = middle + away / count
-        squares = squares + away * (score - middle)
-    return middle, np.sqrt(squares / (n - 1))
 
 
 @dataclass(frozen=True)

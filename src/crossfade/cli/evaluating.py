@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from crossfade.cli.fitting import (
+    CacheOption,
     ConfigOption,
     DatasetArgument,
+    DeviceOption,
     FusionOption,
     JsonOption,
     SeedOption,
+    open_cache,
     read_config,
 )
 from crossfade.errors import ConfigError
@@ -57,6 +60,8 @@ def evaluate(
             "--scores", help="Parquet of user_id, item_id, score to judge as well; may be repeated."
         ),
     ] = None,
+    cache: CacheOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Judge every base and the ways to blend them on the last block of the log."""
     from crossfade.cli.progress import reporter
@@ -70,9 +75,10 @@ def evaluate(
     if protocol is not None and protocol not in get_args(ProtocolName):
         choices = ", ".join(get_args(ProtocolName))
         raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
-    settings = read_config(config, fusion)
+    settings = read_config(config, fusion, device)
     _check_names(list(settings.bases), scores or [])
     rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
+    kept = open_cache(cache, settings)
     with reporting_to(reporter()):
         data = load_dataset(dataset)
         if settings.target is not None:
@@ -88,6 +94,7 @@ def evaluate(
             fusions=installed(settings.compare if compare else ()),
             outside=[read_scores(path, data) for path in scores or []],
             seed=seed,
+            cache=kept,
         )
     if out is not None:
         save(experiment.evaluation, out, experiment.trust)

@@ -9,6 +9,7 @@ from crossfade.training.config import DeviceName
 
 if TYPE_CHECKING:
     from crossfade.hybrid import HybridConfig, HybridModel
+    from crossfade.meta.keeping import ListCache
 
 DatasetArgument = Annotated[Path, typer.Argument(help="Directory written by `crossfade import`.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
@@ -22,10 +23,33 @@ FusionOption = Annotated[
     str | None,
     typer.Option("--fusion", help="How the bases are blended: auto, static, meta, lambdamart …"),
 ]
+DeviceOption = Annotated[
+    DeviceName | None,
+    typer.Option(
+        "--device",
+        help="Where networks are trained, of bases and of blends; otherwise as the settings say.",
+    ),
+]
 
 
-def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
-    """Settings of the file, or the defaults, with another fusion model if one is named."""
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Directory that keeps candidate lists, so that the next run on the same data with the same bases "
+        "takes them from there.",
+    ),
+]
+
+
+def read_config(
+    path: Path | None, fusion: str | None = None, device: DeviceName | None = None
+) -> "HybridConfig":
+    """Settings of the file, or the defaults, with another fusion model or device if one is named.
+
+    Raises:
+        ConfigError: If settings are wrong, or there is no such fusion model or device.
+    """
     from crossfade.config import load_toml
     from crossfade.fusion.registry import fusion_kind
     from crossfade.hybrid import HybridConfig
@@ -34,7 +58,21 @@ def read_config(path: Path | None, fusion: str | None = None) -> "HybridConfig":
     if fusion is not None:
         fusion_kind(fusion)  # an unknown name is told now, not after an hour of fitting
         settings = settings.changed(blend=settings.blend.changed(fusion=fusion))
+    if device is not None:
+        from crossfade.training.device import resolve_device
+
+        resolve_device(device)  # likewise
+        settings = settings.on_device(device)
     return settings
+
+
+def open_cache(directory: Path | None, settings: "HybridConfig") -> "ListCache | None":
+    """Where lists are kept from run to run; what it has to say goes beside what the command prints."""
+    from crossfade.meta.keeping import ListCache
+
+    if directory is None:
+        return None
+    return ListCache(directory, settings.cache, tell=lambda line: typer.echo(line, err=True))
 
 
 def fit(
@@ -57,12 +95,10 @@ def fit(
             "training afresh.",
         ),
     ] = None,
-    device: Annotated[
-        DeviceName | None,
-        typer.Option("--device", help="Where networks are trained; otherwise as the settings say."),
-    ] = None,
+    device: DeviceOption = None,
     fusion: FusionOption = None,
     seed: SeedOption = 0,
+    cache: CacheOption = None,
 ) -> None:
     """Train the bases, learn out of time how to blend them, and write one bundle."""
     from crossfade.cli.progress import reporter
@@ -75,13 +111,16 @@ def fit(
         raise typer.BadParameter(
             "--weekly-from keeps the settings of that bundle; leave --config and --fusion out, or fit in full"
         )
+    if weekly_from is not None and cache is not None:
+        raise typer.BadParameter(
+            "--weekly-from keeps the blend of that bundle and makes no lists; leave --cache out"
+        )
     refuse_place(bundle, registry, promote=promote)  # now, not after an hour of fitting
-    settings = read_config(config, fusion)
-    if device is not None:
-        settings = settings.on_device(device)
+    settings = read_config(config, fusion, device)
+    kept = open_cache(cache, settings)
     with reporting_to(reporter()):
         if weekly_from is None:
-            model = HybridModel.fit(load_dataset(dataset), settings, seed)
+            model = HybridModel.fit(load_dataset(dataset), settings, seed, cache=kept)
         else:
             before = HybridModel.load(weekly_from)
             model = HybridModel.update(before, load_dataset(dataset), seed, device)

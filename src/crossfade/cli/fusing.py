@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crossfade.cli.evaluating import fusion_lines, table_lines
-from crossfade.cli.fitting import ConfigOption, FusionOption, JsonOption, SeedOption, read_config
+from crossfade.cli.fitting import (
+    ConfigOption,
+    DeviceOption,
+    FusionOption,
+    JsonOption,
+    SeedOption,
+    read_config,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -89,6 +96,7 @@ def fuse(
     config: ConfigOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    device: DeviceOption = None,
 ) -> None:
     """Blend scores of other recommenders: learn from some people's outcomes, judge on others', fuse for all."""
     from crossfade.cli.progress import reporter
@@ -101,7 +109,7 @@ def fuse(
     from crossfade.progress import reporting_to
 
     moment, parts = None if as_of is None else _moment(as_of), _shares(shares)
-    settings = read_config(config, fusion)
+    settings = read_config(config, fusion, device)
     if out is not None:
         _check_place(out)  # now, not after the fitting
     with reporting_to(reporter()):

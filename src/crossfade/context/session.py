@@ -11,6 +11,7 @@ from torch.nn import functional
 from crossfade.config import Field, Settings
 from crossfade.context.base import Extracted, Extractor
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES
+from crossfade.training.dropout import Dropout
 
 FLAGS = ("user_type_explorer", "user_type_loyalist")
 """Thresholded copies of `repeat_rate`; good for slices of a report, never read here."""
@@ -105,7 +106,7 @@ class FeatureAttention(nn.Module):
         self.answer = nn.Linear(hidden, hidden)
         self.after = nn.LayerNorm(hidden)
         self.query = nn.Parameter(torch.randn(hidden))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, values: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Pool some rows.
@@ -142,5 +143,5 @@ def _plain(width: int, config: SessionContextConfig) -> nn.Sequential:
         nn.Linear(width, config.hidden),
         nn.LayerNorm(config.hidden),
         nn.ReLU(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
     )

@@ -22,7 +22,7 @@ from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
-from crossfade.types import Bools, Csr, Ints, Rows, Times
+from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
 MAX_TIME_US = np.iinfo(np.int64).max
@@ -330,26 +330,32 @@ class Dataset:
                 raise DataError(
                     f"{self.name}: events have no times, so as_of means nothing; leave it out"
                 )
-            times = self.time_us[order]
             found = [
-                np.searchsorted(times[b:e], t, side="left")
+                np.searchsorted(self.time_us[order[b:e]], t, side="left")
                 for b, e, t in zip(begin, stop, as_of_us, strict=True)
             ]
             stop = begin + np.asarray(found, dtype=np.int64)
         sizes = stop - begin
         indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         flat = order[np.repeat(begin - indptr[:-1], sizes) + np.arange(indptr[-1])]
-        events = self.events
+        item_row, strength, session_row = self._columns
         return Queries(
             user_row=users,
             as_of_us=as_of_us,
             indptr=indptr,
-            item_row=events["item_row"].to_numpy()[flat],
+            item_row=item_row[flat],
             time_us=None if self.time_us is None else self.time_us[flat],
-            strength=events["strength"].to_numpy()[flat],
-            session_row=events["session_row"].fill_null(-1).to_numpy()[flat],
+            strength=strength[flat],
+            session_row=session_row[flat],
             n_items=self.n_items,
         )
+
+    @cached_property
+    def _columns(self) -> tuple[Rows, Floats, Rows]:
+        """Item row, strength and session row (-1 where unknown) of each event."""
+        events = self.events
+        session_row = events["session_row"].fill_null(-1).to_numpy()
+        return events["item_row"].to_numpy(), events["strength"].to_numpy(), session_row
 
 
 def to_us(moment: datetime) -> int:

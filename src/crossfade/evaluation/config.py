@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from crossfade.config import Field, Settings
+from crossfade.data.schema import AUDIO_FEATURES
 
 ACCURACY = ("ndcg", "recall", "precision", "map", "mrr", "hr")
 """Judged by what was wanted; in [0, 1], higher is better."""
@@ -65,6 +66,12 @@ class EvaluationConfig(Settings):
     item_age_days: tuple[float, ...] = Field(
         (30.0, 365.0), description="Days since an item's first event that separate age slices."
     )
+    guess_draws: int = Field(
+        16,
+        ge=0,
+        description="Draws of every guessed audio value, to see how far guesses move a score; 0 leaves that out, "
+        "else at least 9, one more than there are features.",
+    )
     max_cells: int = Field(
         8_000_000,
         ge=1,
@@ -91,6 +98,13 @@ class EvaluationConfig(Settings):
         if any(b <= a for a, b in zip((0, *edges), edges, strict=False)):
             raise ValueError("must be above 0 and rising")
         return edges
+
+    @field_validator("guess_draws")
+    @classmethod
+    def _enough(cls, draws: int) -> int:
+        if 0 < draws <= len(AUDIO_FEATURES):
+            raise ValueError(f"must be 0, or more than the {len(AUDIO_FEATURES)} audio features")
+        return draws
 
     @model_validator(mode="after")
     def _primary_is_measured(self) -> Self:

@@ -30,7 +30,7 @@ def spread(audio: AudioFeatures, known: Bools) -> Doubles:
     """
     use = known[:, None] & audio.known
     value = np.where(use, unit(audio.mean), np.nan)
-    doubt = np.where(use, np.square(_unit_width(audio.sigma)), np.nan)
+    doubt = np.where(use, np.square(unit_width(audio.sigma)), np.nan)
     deviation: Doubles = np.sqrt(np.square(nan_std(value)) + nan_mean(doubt))
     return deviation
 
@@ -48,7 +48,7 @@ def confidence(audio: AudioFeatures, spread: Doubles) -> Floats:
         is no yardstick.
     """
     yardstick = np.where(spread > 0, spread, np.nan)
-    explained = 1.0 - np.square(_unit_width(audio.sigma) / yardstick)
+    explained = 1.0 - np.square(unit_width(audio.sigma) / yardstick)
     guessed = np.nan_to_num(np.maximum(explained, 0.0), nan=0.0)
     sure = audio.source == Source.ACTUAL
     return np.where(audio.known, np.where(sure, 1.0, guessed), 0.0).astype(np.float32)
@@ -68,6 +68,7 @@ def nan_std(values: Doubles) -> Doubles:
     return deviation
 
 
-def _unit_width(widths: Floats) -> Doubles:
+def unit_width(widths: Floats) -> Doubles:
+    """Spreads of audio values, shape ``(n, 8)``, on the scale of `unit`; NaN stays."""
     width: Doubles = widths / (_HIGH - _LOW)
     return width

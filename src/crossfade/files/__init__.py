@@ -15,7 +15,7 @@ from crossfade.files.disk import (
     unwrapped,
     write_parquet,
 )
-from crossfade.files.publishing import adopt, publish, refuse_foreign
+from crossfade.files.publishing import adopt, publish, refuse_foreign, withdraw
 from crossfade.files.reading import (
     MANIFEST,
     is_version,
@@ -41,5 +41,6 @@ __all__ = [
     "replace_json",
     "sha256",
     "unwrapped",
+    "withdraw",
     "write_parquet",
 ]

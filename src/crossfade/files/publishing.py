@@ -4,6 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,16 @@ def refuse_foreign(directory: Path, kind: str) -> None:
         raise BundleError(
             f"{directory}: is not empty and holds no {noun} (found {foreign[0]}); choose another directory"
         )
+
+
+def withdraw(directory: Path) -> None:
+    """Take away what `publish` wrote, and the directory where nothing else is in it.
+
+    Readers find nothing from the first moment on. What the system will not give up stays.
+    """
+    remove(directory / MANIFEST)
+    with suppress(OSError):
+        for entry in directory.iterdir():
+            if _OWN_NAME.fullmatch(entry.name):
+                remove(entry)
+        directory.rmdir()

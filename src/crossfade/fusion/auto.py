@@ -22,6 +22,10 @@ from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 __all__ = ["SLICES", "SLICE_EDGES", "AutoConfig", "AutoFusion", "Verdict", "slice_of"]
 
 
+SEED = " seed "
+"""Between the name of a network and its number, from the second on."""
+
+
 class AutoConfig(Settings):
     """What `auto` tries and when it trusts it."""
 
@@ -50,6 +54,12 @@ class AutoConfig(Settings):
         ge=0,
         description="Shares of candidates that have one are drawn to equal shares, which count as much as this "
         "many requests: what a few hundred lists say is noisy.",
+    )
+    n_seeds: int = Field(
+        1,
+        ge=1,
+        description="Networks that answer are trained from so many seeds, and what they say is averaged. Each "
+        "costs a training on all lists, and its time in every answer.",
     )
     depth: int = Field(10, ge=1, description="NDCG at this depth decides.")
     min_requests: int = Field(
@@ -129,12 +139,26 @@ class AutoFusion(FusionModel[AutoConfig]):
         )
         if not any(verdict.serves for verdict in self.verdicts[1:]):
             return
+        self._repeat_networks()
         for name in [name for name in self._heard() if name != "static"]:
+            repeat = int(name.partition(SEED)[2] or 1) - 1
             with task(f"fit {name} on all {len(train):,} lists"):
-                self.members[name] = self._made(name).fit(train, validation, seed)
+                self.members[name] = self._made(name).fit(train, validation, seed + repeat)
+
+    def _repeat_networks(self) -> None:
+        """Part the share of each network between seeds; other models are the same from every seed."""
+        n = self.config.n_seeds
+        shares: dict[str, float] = {}
+        for name, share in self.shares.items():
+            trained = "train" in type(self._made(name).config).model_fields
+            again = n if share > 0 and trained else 1
+            repeats = [name, *(f"{name}{SEED}{number}" for number in range(2, again + 1))]
+            shares |= dict.fromkeys(repeats, share / again)
+        self.shares = shares
 
     def _made(self, name: str) -> FusionModel[Any]:
-        return make_fusion(name, self.config.settings.get(name, {}))
+        kind = name.partition(SEED)[0]
+        return make_fusion(kind, self.config.settings.get(kind, {}))
 
     def _folds(self, train: LabelledSignals, rng: np.random.Generator) -> Ints:
         """Fold of each request, from 0; a single one if no two could have a wanted candidate."""

@@ -5,7 +5,7 @@ from typing import Literal
 import numba
 import numpy as np
 
-from crossfade.types import Floats, Ints
+from crossfade.types import Floats, Ints, Rows
 
 Scaling = Literal["zscore", "reciprocal_rank"]
 
@@ -23,6 +23,31 @@ def scale(scores: Floats, scaling: Scaling) -> Floats:
     return zscore(scores) if scaling == "zscore" else reciprocal_rank(scores)
 
 
+def scale_at(scores: Floats, columns: Ints | Rows, scaling: Scaling) -> Floats:
+    """As `scale`, for some columns of each row alone: the same numbers, in a fraction of the time.
+
+    Args:
+        scores: Shape ``(n, n_items)``.
+        columns: Shape ``(n, L)``, from 0.
+        scaling: See `scale`.
+
+    Returns:
+        Shape ``(n, L)``.
+    """
+    scores = np.ascontiguousarray(scores, dtype=np.float32)
+    out = np.empty(columns.shape, dtype=np.float32)
+    if scaling == "zscore":
+        _zscore_at(scores, columns, out)
+        return out
+    picked = np.take_along_axis(scores, columns, axis=1)
+    for row, values in enumerate(picked):
+        ordered = np.sort(scores[row])  # NaN comes last
+        n_known = np.searchsorted(ordered, np.float32(np.nan))
+        rank = n_known - np.searchsorted(ordered[:n_known], values, side="right") + 1
+        out[row] = np.where(np.isnan(values), np.nan, (OFFSET + 1) / (OFFSET + rank))
+    return out
+
+
 def zscore(scores: Floats) -> Floats:
     """Each row minus its mean, over its standard deviation; a constant row becomes 0."""
     out = np.empty(scores.shape, dtype=np.float32)
@@ -33,22 +58,38 @@ def zscore(scores: Floats) -> Floats:
 @numba.njit(cache=True, nogil=True)
 def _zscore(scores: Floats, out: Floats) -> None:
     for row in range(scores.shape[0]):
-        values = scores[row]
-        count, total, low, high = 0, 0.0, np.inf, -np.inf
-        for value in values:
-            if not np.isnan(value):
-                count += 1
-                total += value
-                low, high = min(low, value), max(high, value)
-        mean = total / max(count, 1)
-        squares = 0.0
-        for value in values:
-            if not np.isnan(value):
-                squares += (value - mean) ** 2
-        # Rounding leaves a constant row a speck of variance, which would be blown up to 1.
-        inverse = 1 / np.sqrt(squares / count) if high > low and squares > 0 else 0.0
-        for column in range(len(values)):
-            out[row, column] = (values[column] - mean) * inverse  # NaN stays NaN
+        mean, inverse = _centre(scores[row])
+        for column in range(scores.shape[1]):
+            out[row, column] = (scores[row, column] - mean) * inverse  # NaN stays NaN
+
+
+@numba.njit(cache=True, nogil=True)
+def _zscore_at(scores: Floats, columns: Ints | Rows, out: Floats) -> None:
+    for row in range(scores.shape[0]):
+        mean, inverse = _centre(scores[row])
+        for place in range(columns.shape[1]):
+            out[row, place] = (scores[row, columns[row, place]] - mean) * inverse
+
+
+# Sums may be taken in any order, and so in lanes; no flag lets NaN be forgotten.
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _centre(values: Floats) -> tuple[float, float]:
+    """Mean of what is known, and 1 over its standard deviation; 0 where it is constant."""
+    count, total = 0, 0.0
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for value in values:
+        known = not np.isnan(value)
+        count += known
+        total += np.float64(value) if known else 0.0
+        low = min(low, value)
+        high = max(high, value)
+    mean = total / max(count, 1)
+    squares = 0.0
+    for value in values:
+        away = np.float64(value) - mean
+        squares += 0.0 if np.isnan(value) else away * away
+    # Rounding leaves a constant row a speck of variance, which would be blown up to 1.
+    return mean, 1 / np.sqrt(squares / count) if high > low and squares > 0 else 0.0
 
 
 OFFSET = 60.0

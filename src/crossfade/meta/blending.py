@@ -130,20 +130,43 @@ class Blend:
         somebody names genres or moods, the base that reads them is mixed in: almost alone
         without a history, less with every event there is.
         """
-        share = self._taste_share(queries)
-        asked, others = np.flatnonzero(share), np.flatnonzero(share == 0)
-        if self.learned is None or not len(others):
-            score = self._fusion.blend(self._scaled(queries))
-        elif not len(asked):
+        by_model = self.by_model(queries)
+        if self.learned is None or not by_model.any():
+            return self.plain(queries, ~by_model)
+        if by_model.all():
             score = self.learned.score_batch(queries)
         else:
-            score = np.empty((len(queries), queries.n_items), dtype=np.float32)
-            score[others] = self.learned.score_batch(queries.take(others))
-            score[asked] = self._fusion.blend(self._scaled(queries.take(asked)))
+            score = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
+            score[by_model] = self.learned.score_batch(queries.take(np.flatnonzero(by_model)))
+        rest = np.flatnonzero(np.isnan(score).all(axis=1))
+        if len(rest):
+            score[rest] = self.plain(queries.take(rest), ~by_model[rest])
+        return score
+
+    def by_model(self, queries: Queries) -> Bools:
+        """Which requests the learned model is asked, shape ``(n,)``; it may have nothing to say."""
+        if self.learned is None:
+            return np.zeros(len(queries), dtype=np.bool_)
+        asked: Bools = self._taste_share(queries) == 0
+        return asked
+
+    def plain(self, queries: Queries, static: Bools) -> Floats:
+        """What is said without the learned model, shape ``(n, n_items)``; see `score_batch`.
+
+        Args:
+            queries: n requests.
+            static: Which of them the static weights answer, ``(n,)``; the others, about which the
+                learned model had nothing to say, are left to the prior.
+        """
+        score = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
+        if static.any():
+            score[static] = self._fusion.blend(self._scaled(queries.take(np.flatnonzero(static))))
         silent = np.flatnonzero(np.isnan(score).all(axis=1))
         if self._prior is not None and len(silent):
             alone = self._allowed(self._prior, queries.take(silent))
             score[silent] = scale(alone, self.choice.scaling)
+        share = self._taste_share(queries)
+        asked = np.flatnonzero(share)
         if len(asked):
             stated = self._stated(queries.take(asked))
             score[asked] = _mixed(score[asked], stated, share[asked, None])

@@ -7,7 +7,8 @@ from crossfade.data import Target
 from crossfade.data.splits import ProtocolConfig
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import BlendConfig
-from crossfade.meta.updating import on_device
+from crossfade.meta.devices import bases_on_device, fusions_on_device
+from crossfade.store.cache import CacheConfig
 from crossfade.training.config import DeviceName
 
 DEFAULT_BASES: dict[str, dict[str, Any]] = {
@@ -47,8 +48,19 @@ class HybridConfig(Settings):
     )
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")
+    cache: CacheConfig = Field(
+        CacheConfig(), description="How much `--cache` may keep; it changes no result."
+    )
     target: Target | None = Field(None, description="What counts as positive; unset: as imported.")
 
     def on_device(self, device: DeviceName) -> Self:
-        """The same settings, with networks trained on a device."""
-        return self.changed(bases=on_device(self.bases, device))
+        """The same settings, with every network trained on a device, of bases and of blends.
+
+        Raises:
+            ConfigError: If settings of a fusion model are wrong.
+        """
+        moved = fusions_on_device(self.blend.fusion_settings, device)
+        return self.changed(
+            bases=bases_on_device(self.bases, device),
+            blend=self.blend.changed(fusion_settings=moved),
+        )

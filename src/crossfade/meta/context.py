@@ -8,7 +8,8 @@ import polars as pl
 
 from crossfade.data import Dataset, Queries
 from crossfade.features.activity import activity_features
-from crossfade.features.audio import RANGES
+from crossfade.features.audio import RANGES, AudioFeatures
+from crossfade.features.audio_scale import unit_width
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
 from crossfade.features.dynamics import DYNAMICS, item_dynamics
 from crossfade.features.environment import EnvironmentSchema
@@ -18,6 +19,7 @@ from crossfade.features.pairs import PAIR_FEATURES, pair_features
 from crossfade.features.session import fit_reference
 from crossfade.features.social import SOCIAL, FriendFeatures
 from crossfade.features.users import request_time_features
+from crossfade.fusion.propagation import Guesses
 from crossfade.meta.track import TrackRecord
 from crossfade.types import Bools, Floats, Rows
 
@@ -74,6 +76,7 @@ class ContextReader:
         dataset = _released(dataset, end_us)
         self._schema = ItemSchema.fit(dataset.items, dataset.known_items(end_us))
         self._items = self._schema.transform(dataset.items)
+        self._sigma = _audio_sigma(dataset.items)
         self._reference = fit_reference(dataset)
         self._track = track
         self.environment = environment or EnvironmentSchema.fit(dataset)
@@ -115,6 +118,31 @@ class ContextReader:
         if self._friends is None:
             return out
         return np.concatenate([out, self._friends.features(queries.user_row, item_row)], axis=-1)
+
+    def guesses(self, item_row: Rows) -> Guesses | None:
+        """How surely the audio columns of candidates ``(B, L)`` are known; padding (-1) is not told.
+
+        None where the catalogue holds no guess.
+        """
+        if self._sigma is None:
+            return None
+        n = len(RANGES)
+        low, high = np.zeros(n, np.float32), np.ones(n, np.float32)
+        return Guesses(tuple(RANGES), self._sigma[item_row], low, high)
+
+
+def _audio_sigma(items: pl.DataFrame) -> Floats | None:
+    """Sigma of audio features in the unit of their columns, ``(n_items + 1, 8)``, the last row NaN.
+
+    None where no value is a guess.
+    """
+    if not any(f"{name}_sigma" in items.columns for name in RANGES):
+        return None
+    audio = AudioFeatures.from_items(items)
+    if not (audio.known & (audio.sigma != 0)).any():
+        return None
+    sigma = unit_width(audio.sigma).astype(np.float32)
+    return np.pad(sigma, ((0, 1), (0, 0)), constant_values=np.nan)
 
 
 def _released(dataset: Dataset, end_us: int | None) -> Dataset:

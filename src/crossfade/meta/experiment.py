@@ -13,11 +13,13 @@ from crossfade.evaluation.evaluate import evaluate
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.result import Evaluation
 from crossfade.evaluation.trust import Trust
+from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.context import ContextReader
+from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import Learned, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
-from crossfade.meta.trust import Answers, answered, trust_of
+from crossfade.meta.trust import trust_of
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
 
@@ -57,6 +59,7 @@ def run_experiment(
     fusions: Sequence[str] = (),
     outside: Sequence[Scorer] = (),
     seed: int = 0,
+    cache: ListCache | None = None,
 ) -> Experiment:
     """Learn to blend on the fuse block, check it, refit the bases before each test cut, and judge.
 
@@ -69,15 +72,19 @@ def run_experiment(
         fusions: More fusion models to show beside it, each fed the same signals.
         outside: Scorers from elsewhere, judged on the same requests.
         seed: The run's one seed.
+        cache: See `learn`; the bases of the test block are fitted all the same.
     """
+    evaluation = evaluation or EvaluationConfig()
     plan = make_plan(dataset, protocol, seed)
     names = list(dict.fromkeys((blend.fusion, *fusions)))
-    learned = learn(plan, bases, blend, names, seed)
+    learned = learn(plan, bases, blend, names, seed, cache=cache)
     notices: dict[str, tuple[str, ...]] = {}
     trusts: list[Trust] = []
     result = evaluate(
         plan.tests,
-        _scorers(plan, bases, blend, learned, outside, notices, trusts, seed),
+        _scorers(
+            plan, bases, blend, learned, outside, notices, trusts, evaluation.guess_draws, seed
+        ),
         evaluation,
         plan=plan,
         seed=seed,
@@ -93,6 +100,7 @@ def _scorers(  # noqa: PLR0917
     outside: Sequence[Scorer],
     notices: dict[str, tuple[str, ...]],
     trusts: list[Trust],
+    guess_draws: int,
     seed: int,
 ) -> Iterator[list[Scorer]]:
     """For each test trial: the bases fitted on what came before it, what blends them, the others."""
@@ -109,7 +117,8 @@ def _scorers(  # noqa: PLR0917
         if served is not None and config.fusion in learned.calibrators and trial is plan.tests[0]:
             # Rolling cuts refit the bases; the first tells whether probabilities hold.
             probability = learned.calibrators[config.fusion]
-            answers = Answers.of(answered(served, trial), probability, _blocks(plan))
+            doubt = doubt_of(served, guess_draws, seed)
+            answers = Answers.of(answered(served, trial), probability, _blocks(plan), doubt)
             trusts.append(trust_of(config.fusion, answers, probability, tuple(bases), seed))
         blend = Blend(
             shared,

@@ -15,6 +15,7 @@ from crossfade.fusion.registry import fusion_kind, make_fusion
 from crossfade.fusion.scaling import Scaling
 from crossfade.meta.blending import Bases, BlendChoice, BlendConfig, decide
 from crossfade.meta.chain import Material, gather
+from crossfade.meta.keeping import ListCache
 from crossfade.meta.probability import Probability, fit_probability
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
@@ -118,7 +119,13 @@ class Learned:
 
 
 def learn(
-    plan: Plan, bases: Bases, config: BlendConfig, names: Sequence[str], seed: int
+    plan: Plan,
+    bases: Bases,
+    config: BlendConfig,
+    names: Sequence[str],
+    seed: int,
+    *,
+    cache: ListCache | None = None,
 ) -> Learned:
     """Fit fusion models on the blocks up to the fuse block, checked on the calibrate block.
 
@@ -132,12 +139,15 @@ def learn(
         config: How; settings of the models in ``fusion_settings``.
         names: Which models.
         seed: The run's one seed.
+        cache: Keeps the lists that models learn from, for another run with the same bases; None
+            keeps nothing.
 
     Raises:
         ConfigError: If a model's name or settings are wrong.
     """
     made = {name: make_fusion(name, config.fusion_settings.get(name, {})) for name in names}
-    material = gather(plan, bases, config, seed)
+    collect = gather if cache is None else cache.gather
+    material = collect(plan, bases, config, seed)
     fuse = material.train.take(np.flatnonzero(material.is_fuse))
     choice = decide(
         bases, _on_each_scale(fuse), _on_each_scale(material.calibrate), config, plan.flags

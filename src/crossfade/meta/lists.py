@@ -9,7 +9,7 @@ import numpy as np
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
-from crossfade.fusion.scaling import scale
+from crossfade.fusion.scaling import scale_at
 from crossfade.meta.context import ContextReader
 from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
@@ -63,7 +63,7 @@ class ListBuilder:
         mask = item_row >= 0
         columns = np.where(mask, item_row, 0)
         score, rank = (
-            np.stack([np.take_along_axis(scale(s, name), columns, axis=1) for s in raw], axis=-1)
+            np.stack([scale_at(s, columns, name) for s in raw], axis=-1)
             for name in ("zscore", "reciprocal_rank")
         )
         score[~mask], rank[~mask] = np.nan, np.nan
@@ -108,6 +108,11 @@ class SharedLists:
         self.builder = builder
         self._last: _Last[tuple[Signals, Rows]] = _Last()
 
+    @property
+    def reader(self) -> ContextReader:
+        """That of the builder."""
+        return self.builder.reader
+
     def build(self, queries: Queries) -> tuple[Signals, Rows]:
         """As `ListBuilder.build`."""
         return self._last(queries, self.builder.build)
@@ -130,7 +135,7 @@ class FusedScorer:
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores of the candidates, NaN for all other items, shape ``(n, n_items)``."""
-        _, item_row, fused = self._fused(queries)
+        _, item_row, fused = self.fused(queries)
         out = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
         places = np.nonzero(item_row >= 0)
         out[places[0], item_row[places]] = fused.score[places]
@@ -138,7 +143,7 @@ class FusedScorer:
 
     def answers(self, query: Queries) -> bool:
         """Whether the model gives one request any score."""
-        return not np.isnan(self._fused(query)[2].score).all()
+        return not np.isnan(self.fused(query)[2].score).all()
 
     def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]] | None:
         """Share of each base in the scores of some items for one request, by label.
@@ -148,7 +153,7 @@ class FusedScorer:
         """
         if not self.answers(query):
             return None
-        signals, listed, fused = self._fused(query)
+        signals, listed, fused = self.fused(query)
         weights, labels = fused.weights[0], signals.columns.bases
         place = _places(listed)
         return [
@@ -169,13 +174,13 @@ class FusedScorer:
 
         None for an item that is no candidate or has no score.
         """
-        signals, listed, fused = self._fused(query)
+        signals, listed, fused = self.fused(query)
         chances = probability.predict(fused.score, signals)[0]
         place = _places(listed)
         found = [chances[place[int(row)]] if int(row) in place else np.nan for row in item_rows]
         return [None if np.isnan(chance) else float(chance) for chance in found]
 
-    def _fused(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
+    def fused(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
         """Candidates and what the model says of them; of a single request, kept for who asks again.
 
         A recommendation asks again and again: for scores, for shares, for probabilities, and

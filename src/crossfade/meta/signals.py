@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numba
 import numpy as np
 
 from crossfade.arrays import top_k
@@ -10,7 +11,7 @@ from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling, scale
+from crossfade.fusion.scaling import Scaling, scale_at
 from crossfade.progress import task
 from crossfade.rng import generator
 from crossfade.types import Bools, Csr, Floats, Ints, Rows
@@ -106,12 +107,21 @@ def allowed_scores(
     """
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
         scores = np.array(base.score_batch(queries), dtype=np.float32)
-    scores[np.isinf(scores)] = np.nan
-    if exclude_seen:
-        scores[queries.owner, queries.item_row] = np.nan
-    if candidates is not None:
-        scores[:, ~candidates] = np.nan
+    allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
+    seen = queries.item_row if exclude_seen else queries.item_row[:0]
+    indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
+    _allow(scores, allowed, indptr, seen)
     return scores
+
+
+@numba.njit(cache=True, nogil=True)
+def _allow(scores: Floats, allowed: Bools, indptr: Ints, seen: Rows) -> None:
+    for row in range(scores.shape[0]):
+        line = scores[row]
+        for column in range(len(line)):
+            line[column] = line[column] if allowed[column] and np.isfinite(line[column]) else np.nan
+        for place in range(indptr[row], indptr[row + 1]):
+            line[seen[place]] = np.nan
 
 
 def union(raw: Sequence[Floats], n_candidates: int) -> Rows:
@@ -132,7 +142,7 @@ def _label(
 ) -> LabelledSignals:
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
-    score = np.stack([np.take_along_axis(scale(s, scaling), columns, axis=1) for s in raw], axis=-1)
+    score = np.stack([scale_at(s, columns, scaling) for s in raw], axis=-1)
     score[~mask] = np.nan
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(

@@ -1,19 +1,16 @@
 """Whether a blend keeps its word: what it says of candidates against what was wanted."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from crossfade.arrays import top_k
 from crossfade.calibration.conformal import coverage
 from crossfade.calibration.grouping import TOGETHER
 from crossfade.calibration.metrics import brier, calibration_error, log_loss, reliability_curve
 from crossfade.calibration.mondrian import AGE_NAMES
 from crossfade.calibration.risk import risk_coverage
 from crossfade.calibration.uncertainty import sorts_errors
-from crossfade.data.splits import Trial
 from crossfade.evaluation.calibration_plots import ReliabilitySeries, RiskSeries
 from crossfade.evaluation.trust import (
     ConfidenceRow,
@@ -23,122 +20,14 @@ from crossfade.evaluation.trust import (
     Trust,
     WeightRow,
 )
-from crossfade.fusion.base import Fused, LabelledSignals
-from crossfade.fusion.verdict import SLICES, slice_of
-from crossfade.meta.contextual import labelled
-from crossfade.meta.lists import FusedScorer
-from crossfade.meta.probability import MISSED, Probability, kind_of
-from crossfade.meta.signals import MAX_CELLS
+from crossfade.fusion.propagation import together
+from crossfade.fusion.verdict import SLICES
+from crossfade.meta.answers import Answers
+from crossfade.meta.probability import MISSED, Probability
 from crossfade.rng import generator
-from crossfade.types import Bools, Csr, Doubles, Floats, Ints
-
-SHOWN = 10
-"""Length of the lists that people are taken to see."""
+from crossfade.types import Bools, Doubles, Ints
 
 _NAME = "meta.trust"
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """Candidates with a probability, one per row; n rows, S bases.
-
-    Attributes:
-        probability: That it is wanted, ``(n,)``.
-        wanted: Whether it was, ``(n,)``.
-        request: Whose list it is on, ``(n,)``.
-        user: Place in `SLICES` of who asks, ``(n,)``.
-        inside: Whether it is in the conformal set of its request, ``(n,)``; all False without sets.
-        inside_by_history: The same of sets that keep the promise for each length of history.
-        age: Place in `AGE_NAMES` of the item, ``(n,)``.
-        shown: Whether it is among the best `SHOWN` of its list, ``(n,)``.
-        spread: How far trained models differ, ``(n,)``; NaN where nothing is said.
-        weights: Of the bases, ``(n, S)``; NaN where the score is no weighted mean.
-        confidence: In each base, ``(n, S)``; NaN where none is stated.
-    """
-
-    probability: Doubles
-    wanted: Bools
-    request: Ints
-    user: Ints
-    inside: Bools
-    inside_by_history: Bools
-    age: Ints
-    shown: Bools
-    spread: Floats
-    weights: Floats
-    confidence: Floats
-
-    @classmethod
-    def of(
-        cls,
-        parts: Iterable[tuple[LabelledSignals, Fused]],
-        probability: Probability,
-        blocks: float = 1.0,
-    ) -> "Answers":
-        """One below the other.
-
-        Args:
-            parts: Lists, and what a fusion model said of them.
-            probability: Of that model's scores.
-            blocks: How much longer this block is than the calibrate block; see
-                `Probability.predict`.
-        """
-        found, n_requests = [], 0
-        for lists, fused in parts:
-            found.append(_rows(lists, fused, probability, n_requests, blocks))
-            n_requests += len(lists)
-        return cls(**{key: np.concatenate([part[key] for part in found]) for key in found[0]})
-
-
-def _rows(
-    lists: LabelledSignals, fused: Fused, probability: Probability, first: int, blocks: float
-) -> dict[str, Any]:
-    signals, score = lists.signals, fused.score
-    there = np.isfinite(score)
-    nothing = np.full_like(signals.score, np.nan)
-
-    def wide(values: Ints) -> Ints:
-        return np.broadcast_to(values[:, None], score.shape)[there]
-
-    best = top_k(score, SHOWN)
-    shown = np.zeros(score.shape, dtype=np.bool_)
-    request, place = np.nonzero(best >= 0)
-    shown[request, best[request, place]] = True
-    silent = np.full_like(score, np.nan)
-    chance, kind = probability.predict(score, signals, blocks)[there], kind_of(signals)[there]
-    inside = fair = np.zeros(chance.shape, dtype=np.bool_)
-    if probability.sets is not None:
-        inside, fair = probability.inside(chance, kind, blocks)
-    return {
-        "probability": chance,
-        "inside": inside,
-        "inside_by_history": fair,
-        "wanted": lists.relevant[there],
-        "request": wide(first + np.arange(len(lists), dtype=np.int64)),
-        "user": wide(slice_of(signals)),
-        "age": kind % len(AGE_NAMES),
-        "shown": shown[there],
-        "spread": (silent if fused.uncertainty is None else fused.uncertainty)[there],
-        "weights": fused.weights[there],
-        "confidence": (nothing if fused.confidence is None else fused.confidence)[there],
-    }
-
-
-def answered(scorer: FusedScorer, trial: Trial) -> Iterator[tuple[LabelledSignals, Fused]]:
-    """Lists of a trial and what a model says of them, batch by batch.
-
-    What may not be answered is no candidate: its score is NaN.
-    """
-    for place, batch in trial.queries.batches(max(1, MAX_CELLS // trial.queries.n_items)):
-        signals, item_row = scorer.lists.build(batch)
-        fused = scorer.fusion.forward(signals)
-        if trial.hidden is not None:
-            hidden = np.take_along_axis(
-                Csr(trial.hidden[place]).toarray() != 0, np.maximum(item_row, 0), axis=1
-            )
-            score = np.where(hidden, np.float32(np.nan), fused.score)
-            fused = Fused(score, fused.weights, fused.confidence, fused.uncertainty)
-        yield labelled(signals, item_row, Csr(trial.relevant[place])), fused
 
 
 def trust_of(
@@ -247,21 +136,39 @@ def _risks(answers: Answers) -> Iterator[RiskSeries]:
 
 def _sorting(answers: Answers, seed: int) -> Iterator[SortingRow]:
     """Whether what is shown with less certainty is missed more, and the same of all candidates."""
-    chance, spread = answers.probability, answers.spread.astype(np.float64)
-    squared = (chance - answers.wanted) ** 2
+    chance = answers.probability
     missed = np.where(answers.shown, (~answers.wanted).astype(np.float64), np.nan)
-    for uncertainty, error, unsure, wrong in (
-        ("one minus the probability", "what is shown and not wanted", 1 - chance, missed),
-        ("spread of models", "what is shown and not wanted", spread, missed),
-        ("variance of the probability", "squared error of all", chance * (1 - chance), squared),
-        ("spread of models", "squared error of all", spread, squared),
+    spreads = _spreads(answers)
+    for error, wrong, plain in (
+        ("what is shown and not wanted", missed, ("one minus the probability", 1 - chance)),
+        (
+            "squared error of all",
+            (chance - answers.wanted) ** 2,
+            ("variance of the probability", chance * (1 - chance)),
+        ),
     ):
-        rng = generator(seed, f"{_NAME}.{uncertainty}.{error}")
-        found = sorts_errors(unsure, wrong, answers.request, rng)
-        if found.n:
-            yield SortingRow(
-                uncertainty, error, found.ratio, found.spearman, found.low, found.high, found.n
-            )
+        for uncertainty, unsure in (plain, *spreads):
+            rng = generator(seed, f"{_NAME}.{uncertainty}.{error}")
+            found = sorts_errors(unsure, wrong, answers.request, rng)
+            if found.n:
+                yield SortingRow(
+                    uncertainty, error, found.ratio, found.spearman, found.low, found.high, found.n
+                )
+
+
+def _spreads(answers: Answers) -> list[tuple[str, Doubles]]:
+    """Uncertainties of the score; those of guesses only where one moves it."""
+    models, guessed = (x.astype(np.float64) for x in (answers.spread, answers.guess_spread))
+    found = [
+        ("spread of models", models),
+        ("disagreement of the bases", answers.disagreement.astype(np.float64)),
+    ]
+    if (guessed > 0).any():
+        found += [
+            ("spread from guessed audio values", guessed),
+            ("both together", together([models, guessed])),
+        ]
+    return found
 
 
 def _weights(answers: Answers, bases: tuple[str, ...]) -> Iterator[WeightRow]:

@@ -10,8 +10,7 @@ from crossfade.errors import DataError
 from crossfade.meta.blending import Bases
 from crossfade.progress import task
 from crossfade.recommenders.base import Change, Recommender
-from crossfade.recommenders.registry import RECOMMENDERS, make_all
-from crossfade.training.config import DeviceName
+from crossfade.recommenders.registry import make_all
 
 Mode = Literal["full", "weekly"]
 """How a version came to be: fitted on the whole log, or updated from the one before."""
@@ -65,20 +64,6 @@ def update_bases(
         with task(f"{'update' if base.updates else 'fit'} {label} on {dataset.n_events:,} events"):
             base.update(previous[label], dataset, change, seed)
     return made
-
-
-def on_device(settings: Bases, device: DeviceName) -> dict[str, dict[str, Any]]:
-    """The same bases, with the networks among them trained elsewhere; others stay as they are."""
-    moved = {}
-    for label, entry in settings.items():
-        kind = RECOMMENDERS.get(str(entry.get("model", label)))
-        trains = kind is not None and "train" in kind.Config.model_fields
-        moved[label] = (
-            {**entry, "train": {**entry.get("train", {}), "device": device}}
-            if trains
-            else dict(entry)
-        )
-    return moved
 
 
 def _differences(before: Dataset, now: Dataset) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import numba
 import numpy as np
 from scipy.sparse import coo_array
 
@@ -284,7 +285,14 @@ def mask_unscorable(scores: Floats, queries: Queries, scorable: Bools) -> Floats
         scorable: Which items the model learned something about, shape ``(n_items,)``.
             A request needs at least one positive event on such an item.
     """
-    scores[:, ~scorable] = np.nan
     useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
-    scores[np.bincount(useful, minlength=len(queries)) == 0] = np.nan
+    _blank(scores, scorable, np.bincount(useful, minlength=len(queries)) > 0)
     return scores
+
+
+@numba.njit(cache=True, nogil=True)
+def _blank(scores: Floats, scorable: Bools, answered: Bools) -> None:
+    for row in range(scores.shape[0]):
+        line = scores[row]
+        for column in range(len(line)):
+            line[column] = line[column] if answered[row] and scorable[column] else np.nan

@@ -1,6 +1,5 @@
 """Items that are described like the ones in the history."""
 
-import numba
 import numpy as np
 
 from crossfade.arrays import pack_csr, pack_strings, unpack_csr, unpack_strings
@@ -8,11 +7,16 @@ from crossfade.config import Field
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import LabelWords, TagCounts, catalogue_words, tag_counts
+from crossfade.recommenders.content_kernels import (
+    Postings,
+    all_cosines,
+    cosines_of,
+    postings_of,
+)
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import csr_parts
 from crossfade.recommenders.labels import stated_labels
-from crossfade.threads import over
-from crossfade.types import Arrays, Csr, Floats, Ints, Rows
+from crossfade.types import Arrays, Csr, Floats, Rows
 
 
 class ContentKNNConfig(HistoryConfig):
@@ -66,17 +70,19 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     serves_cold_items = True
     reads_tastes = True
 
+    _postings: Postings | None = None
+
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         config = self.config
         self._catalogue, self._labels = catalogue_words(
             dataset, config.label_weight, config.creator_weight, config.text_weight
         )
         self._tags = tag_counts(dataset)
+        self._postings = None
 
     def _score(self, queries: Queries) -> Floats:
-        everything = np.arange(queries.n_items, dtype=np.int32)
         history = weighted_history(queries, self.config)
-        return self._cosines(history, queries.user_row, everything, self._stated(queries))
+        return self._cosines(history, queries.user_row, None, self._stated(queries))
 
     def _stated(self, queries: Queries) -> Csr:
         """What stated tastes add to each profile, shape ``(n, n_words)``."""
@@ -95,8 +101,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         """Shrunk cosine of the descriptions, everybody's tags included; see `Recommender.similar`."""
         one = Csr((np.ones(1, dtype=np.float32), ([0], [item_row])), shape=(1, len(self.support)))
         stranger = np.array([-1], dtype=np.int32)
-        everything = np.arange(len(self.support), dtype=np.int32)
-        similarity: Floats = self._cosines(one, stranger, everything)[0]
+        similarity: Floats = self._cosines(one, stranger, None)[0]
         similarity[item_row] = np.nan
         return similarity
 
@@ -113,34 +118,28 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         return nearest
 
     def _cosines(
-        self, history: Csr, user_rows: Rows, item_rows: Rows, stated: Csr | None = None
+        self, history: Csr, user_rows: Rows, item_rows: Rows | None, stated: Csr | None = None
     ) -> Floats:
+        """Of some items, or of all where ``item_rows`` is None; NaN without a description."""
         tags = self._tags
         if stated is None:
             stated = Csr(np.zeros((history.shape[0], self._catalogue.shape[1]), np.float32))
-        most = int(tags.counts.data.max(initial=0))
         n_known = len(tags.user_indptr) - 1
         owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
-        out = np.full((history.shape[0], len(item_rows)), np.nan, dtype=np.float32)
-        over(
-            _score_profiles,
-            len(out),
-            *csr_parts(history),
-            *csr_parts(stated),
-            owners.astype(np.int32),
-            item_rows,
-            *csr_parts(self._catalogue),
-            *csr_parts(tags.counts),
-            tags.idf * np.float32(self.config.tag_weight),
-            np.log2(1 + np.arange(most + 1)).astype(np.float32),
-            tags.user_indptr,
-            tags.item,
-            tags.tag,
-            self._catalogue.shape[1],
-            np.float32(self.config.shrink),
-            out,
+        asked = (*csr_parts(history), *csr_parts(stated), owners.astype(np.int32))
+        most = int(tags.counts.data.max(initial=0))
+        fame = np.log2(1 + np.arange(most + 1)).astype(np.float32)
+        words = (*csr_parts(self._catalogue), self._catalogue.shape[1])
+        counts = (*csr_parts(tags.counts), tags.idf * np.float32(self.config.tag_weight), fame)
+        described = (words, counts, np.float32(self.config.shrink))
+        if item_rows is not None:
+            own = (tags.user_indptr, tags.item, tags.tag)
+            return cosines_of(asked, described, own, item_rows)
+        if self._postings is None:  # made once for all requests
+            self._postings = postings_of(described)
+        return all_cosines(
+            asked, described, (tags.user_indptr, tags.item, tags.tag), self._postings
         )
-        return out
 
     def _state(self) -> Arrays:
         tags = self._tags
@@ -170,103 +169,3 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             state["tags.item"].astype(np.int32, copy=False),
             state["tags.tag"].astype(np.int32, copy=False),
         )
-
-
-@numba.njit(cache=True, nogil=True)
-def _score_profiles(  # noqa: PLR0917  (kernels know no keywords)
-    start: int,
-    stop: int,
-    indptr: Ints,
-    liked: Rows,
-    weights: Floats,
-    stated_indptr: Ints,
-    stated_words: Rows,
-    stated_values: Floats,
-    owners: Rows,
-    item_rows: Rows,
-    word_indptr: Ints,
-    words: Rows,
-    word_values: Floats,
-    tag_indptr: Ints,
-    tags: Rows,
-    counts: Floats,
-    idf: Floats,
-    fame: Floats,
-    own_indptr: Ints,
-    own_item: Rows,
-    own_tag: Rows,
-    n_words: int,
-    shrink: float,
-    out: Floats,
-) -> None:
-    profile = np.zeros(n_words + len(idf), dtype=np.float32)  # words, then tags
-    own = np.zeros(len(idf), dtype=np.int64)
-    own_start = np.full(len(word_indptr) - 1, -1, dtype=np.int64)
-    columns = np.empty(len(profile), dtype=np.int64)
-    values = np.empty(len(profile), dtype=np.float32)
-    catalogue = (word_indptr, words, word_values, n_words)
-    tagged = (tag_indptr, tags, counts, idf, fame)
-    for query in range(start, stop):
-        first, last = 0, 0
-        if owners[query] >= 0:
-            first, last = own_indptr[owners[query]], own_indptr[owners[query] + 1]
-        # Where the asking person's own tags of an item begin; -1 for most items.
-        for at in range(last - 1, first - 1, -1):
-            own_start[own_item[at]] = at
-        theirs = (own_start, own_item[:last], own_tag)
-        profile[:] = 0
-        for at in range(stated_indptr[query], stated_indptr[query + 1]):
-            profile[stated_words[at]] = stated_values[at]
-        for place in range(indptr[query], indptr[query + 1]):
-            n = _describe(liked[place], catalogue, tagged, theirs, own, shrink, columns, values)
-            for at in range(n):
-                profile[columns[at]] += weights[place] * values[at]
-        length = np.sqrt((profile * profile).sum())
-        for place in range(len(item_rows) if length > 0 else 0):
-            n = _describe(item_rows[place], catalogue, tagged, theirs, own, shrink, columns, values)
-            if n == 0:
-                continue
-            product = np.float32(0)
-            for at in range(n):
-                product += values[at] * profile[columns[at]]
-            out[query, place] = product / length
-        own_start[own_item[first:last]] = -1
-
-
-@numba.njit(cache=True, nogil=True)
-def _describe(  # noqa: PLR0917
-    item: int,
-    catalogue: tuple[Ints, Rows, Floats, int],
-    tagged: tuple[Ints, Rows, Floats, Floats, Floats],
-    theirs: tuple[Ints, Rows, Rows],
-    own: Ints,
-    shrink: float,
-    columns: Ints,
-    values: Floats,
-) -> int:
-    """Write one item's shrunk description without somebody's own tags; gives its size."""
-    word_indptr, words, word_values, n_words = catalogue
-    tag_indptr, tags, counts, idf, fame = tagged
-    own_start, own_item, own_tag = theirs
-    begin = own_start[item]
-    end = begin
-    while 0 <= end < len(own_item) and own_item[end] == item:
-        own[own_tag[end]] = 1
-        end += 1
-    size, square = 0, np.float32(0)
-    for at in range(word_indptr[item], word_indptr[item + 1]):
-        columns[size], values[size] = words[at], word_values[at]
-        square += values[size] * values[size]
-        size += 1
-    for at in range(tag_indptr[item], tag_indptr[item + 1]):
-        # fame[n] is the weight of a tag that n people put on the item.
-        value = idf[tags[at]] * fame[int(counts[at]) - own[tags[at]]]
-        if value > 0:
-            columns[size], values[size] = n_words + tags[at], value
-            square += value * value
-            size += 1
-    for at in range(begin, end):
-        own[own_tag[at]] = 0
-    for at in range(size):
-        values[at] /= np.sqrt(square) + shrink
-    return size

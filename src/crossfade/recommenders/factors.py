@@ -8,7 +8,7 @@ import numpy as np
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.base import Embeddings, Recommender, mask_unscorable
-from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products
+from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products, gram
 from crossfade.types import Arrays, Csr, Floats, Rows
 
 
@@ -42,6 +42,7 @@ class FactorRecommender(Recommender[C]):
 
     _user: Floats
     _item: Floats
+    _gram: tuple[Floats, Floats] | None = None
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -62,6 +63,14 @@ class FactorRecommender(Recommender[C]):
             self._user, self._item = (
                 np.zeros((n, self.config.factors), dtype=np.float32) for n in evidence.shape
             )
+
+    @property
+    def item_gram(self) -> Floats:
+        """`gram` of the item vectors, made once for all requests, ``(factors, factors)``."""
+        kept = self._gram  # vectors and product are one value, read and written at once
+        if kept is None or kept[0] is not self._item:
+            kept = self._gram = (self._item, gram(self._item))
+        return kept[1]
 
     @property
     def notices(self) -> tuple[str, ...]:

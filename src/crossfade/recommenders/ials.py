@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 
 from crossfade.config import Field
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, gram
+from crossfade.recommenders.kernels import csr_parts
 from crossfade.threads import n_threads, one_blas_thread, over
 from crossfade.types import Csr, Floats, Ints, Rows
 
@@ -69,7 +69,7 @@ class IALS(FactorRecommender[IALSConfig]):
             len(vectors),
             *csr_parts(evidence),
             np.float32(self.config.alpha),
-            (gram(self._item) + ridge).astype(np.float32),
+            (self.item_gram + ridge).astype(np.float32),
             self._item,
             vectors,
         )

@@ -61,11 +61,8 @@ def gram(rows: Floats) -> Floats:
 
 def factor_products(left: Floats, right: Floats) -> Floats:
     """``left @ right.T`` whose rows do not depend on how many there are; BLAS does not promise that."""
-    n, width = left.shape
-    indptr = np.arange(n + 1, dtype=np.int64) * width
-    indices = np.tile(np.arange(width, dtype=np.int32), n)
-    out = np.zeros((n, len(right)), dtype=np.float32)
-    over(_add_dense, n, indptr, indices, left.ravel(), np.ascontiguousarray(right.T), out)
+    out = np.empty((len(left), len(right)), dtype=np.float32)
+    over(_multiply, len(left), np.ascontiguousarray(left), np.ascontiguousarray(right), out)
     return out
 
 
@@ -76,6 +73,18 @@ def cosines(vectors: Floats, row: int) -> Floats:
         values = vectors @ vectors[row] / (lengths * lengths[row])
     finite: Floats = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
     return finite
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _multiply(start: int, stop: int, left: Floats, right: Floats, out: Floats) -> None:
+    # Vectors of one block stay in the cache while every request meets them.
+    for first in range(0, len(right), 512):
+        for i in range(start, stop):
+            for j in range(first, min(first + 512, len(right))):
+                total = np.float32(0)
+                for f in range(right.shape[1]):
+                    total += left[i, f] * right[j, f]
+                out[i, j] = total
 
 
 @numba.njit(cache=True, nogil=True)

@@ -71,9 +71,17 @@ class NMF(FactorRecommender[NMFConfig]):
         return user, item
 
     def _solve(
-        self, observed: tuple[Ints, Rows, Floats], solved: Floats, fixed: Floats, sweeps: int
+        self,
+        observed: tuple[Ints, Rows, Floats],
+        solved: Floats,
+        fixed: Floats,
+        sweeps: int,
+        product: Floats | None = None,
     ) -> Doubles:
-        """Improve ``solved`` in place; gives each row's loss on its observed pairs."""
+        """Improve ``solved`` in place; gives each row's loss on its observed pairs.
+
+        ``product`` is the `gram` of ``fixed``, for who has it already.
+        """
         loss = np.zeros(len(solved))
         over(
             _descend,
@@ -83,7 +91,7 @@ class NMF(FactorRecommender[NMFConfig]):
             np.float32(self.config.regularisation),
             np.float32(self.config.sparsity / 2),
             sweeps,
-            gram(fixed),
+            gram(fixed) if product is None else product,
             fixed,
             solved,
             loss,
@@ -105,17 +113,17 @@ class NMF(FactorRecommender[NMFConfig]):
 
     def fold_in_users(self, evidence: Csr) -> Floats:
         """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
-        return self._fold_in(evidence, self._item)
+        return self._fold_in(evidence, self._item, self.item_gram)
 
     def fold_in_items(self, evidence: Csr) -> Floats:
         """Vectors of new items from their evidence ``(n, n_users)``, training users fixed."""
         return self._fold_in(evidence, self._user)
 
-    def _fold_in(self, evidence: Csr, fixed: Floats) -> Floats:
+    def _fold_in(self, evidence: Csr, fixed: Floats, product: Floats | None = None) -> Floats:
         # Starts at 0 and runs until nothing moves: the objective in one vector is convex,
         # so the answer does not depend on where training left off.
         vectors = np.zeros((evidence.shape[0], fixed.shape[1]), dtype=np.float32)
-        self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS)
+        self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS, product)
         return vectors
 
 

@@ -41,5 +41,5 @@ class TrainConfig(Settings):
     )
     device: DeviceName = Field(
         "auto",
-        description="Where to train; auto takes a GPU where there is one, and there uses bf16.",
+        description="Where to train; auto takes a GPU where there is one. There bf16 is used, but not by blends.",
     )

@@ -11,6 +11,7 @@ from crossfade.context.session import SessionContextConfig
 from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.inputs import GateBatch, item_names
+from crossfade.training.dropout import Dropout
 
 
 def user_layer(config: GateConfig, columns: Columns) -> nn.Module:
@@ -52,10 +53,10 @@ class ContextNetwork(nn.Module):
         # One first layer in two parts, so that a request is multiplied once for all candidates.
         self.of_candidate = nn.Linear(n_item + config.item_dim, config.hidden)
         self.of_request = nn.Linear(config.user_dim, config.hidden, bias=False)
-        self.layers = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout))
+        self.layers = nn.Sequential(nn.ReLU(), Dropout(config.dropout))
         for _ in range(config.n_layers - 1):
             layer = nn.Linear(config.hidden, config.hidden)
-            self.layers.extend([layer, nn.ReLU(), nn.Dropout(config.dropout)])
+            self.layers.extend([layer, nn.ReLU(), Dropout(config.dropout)])
 
     def forward(self, batch: GateBatch) -> Tensor:
         """Read a batch."""

@@ -14,6 +14,7 @@ from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.context import item_layer, user_layer
 from crossfade.fusion.gate.inputs import N_AGREEMENT, GateBatch
+from crossfade.training.dropout import Dropout
 from crossfade.types import Floats
 
 
@@ -80,7 +81,7 @@ class GateNetwork(Gate):
         self.layers = nn.Sequential()
         for _ in range(config.n_layers):
             self.layers.extend(
-                [nn.Linear(width, config.hidden), nn.ReLU(inplace=True), nn.Dropout(config.dropout)]
+                [nn.Linear(width, config.hidden), nn.ReLU(inplace=True), Dropout(config.dropout)]
             )
             width = config.hidden
         self.gate = silent(nn.Linear(width, n_bases))
