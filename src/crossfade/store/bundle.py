@@ -85,7 +85,10 @@ def load_bundle(directory: Path, fields: Collection[str] | None = None) -> Bundl
         _refuse_odd_files(directory, manifest)
         try:
             arrays = {n: map_arrays(parts / f"{n}.safetensors") for n in manifest["arrays"]}
-            frames = {n: pl.read_parquet(parts / f"{n}.parquet") for n in manifest["frames"]}
+            # In one piece: a column in many is copied each time somebody wants it as an array.
+            frames = {
+                n: pl.read_parquet(parts / f"{n}.parquet").rechunk() for n in manifest["frames"]
+            }
         except (KeyError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
             raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
         bundle = _migrated(Bundle(manifest, arrays, frames, manifest["version"]))
