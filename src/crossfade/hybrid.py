@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 
 from crossfade.arrays import top_k
 from crossfade.config import validate
@@ -28,12 +29,14 @@ from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder
 from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
+from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
 from crossfade.store import Bundle, load_bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Bools, Floats, Rows
+from crossfade.types import Bools, Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
@@ -63,6 +66,8 @@ class HybridModel:
         self.bases = bases
         self.learned = learned
         self.blend = self._blend(bases, choice, exclude_seen)
+        calibrator = None if learned is None else learned.calibrator
+        self.lists = ListMaker(dataset, self.blend, calibrator)
         self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
@@ -232,6 +237,9 @@ class HybridModel:
         moods: Sequence[str] = (),
         k: int = 10,
         as_of: datetime | None = None,
+        filters: Filters | None = None,
+        ranking: RankingConfig | None = None,
+        rng: np.random.Generator | None = None,
     ) -> list[Recommendation]:
         """The best items for one person, best first, ties by item row.
 
@@ -246,31 +254,57 @@ class HybridModel:
             moods: Moods the person likes, in any case.
             k: How many, 1 or more; fewer come back when fewer can be scored.
             as_of: Look at the user's history strictly before this; None takes all of it.
+            filters: What must hold for every item; None asks for nothing.
+            ranking: How candidates become a list; None takes the settings.
+            rng: For places left to chance; needed where ``ranking.explore`` is above 0.
 
         What is unknown is ignored as long as anything is known; see `unknown`.
 
         Raises:
             UnknownIdError: If the user is unknown, or no user is given and all of the items,
                 genres and moods are unknown.
-            ConfigError: If k is less than 1, ``as_of`` comes without a user, or genres or moods
-                are given and no base reads them.
+            ConfigError: If k is less than 1, ``as_of`` comes without a user, genres or moods
+                are given and no base reads them, or as `rank` where filters contradict themselves.
         """
         if user is None and as_of is not None:
             raise ConfigError("as_of cuts a user's history, a stranger has none; leave it out")
-        k = self._list_length(k)
+        self._list_length(k)
         query = self.query(user, items, as_of, genres, moods)
-        score = self.blend.score_batch(query)
-        rows = top_k(score, k)[0]
-        rows = rows[rows >= 0]
-        shares = self.blend.shares(query, rows)
-        calibrator = None if self.learned is None else self.learned.calibrator
-        chances = self.blend.probabilities(query, rows, calibrator)
-        return [
-            self._line(rank, int(row), float(score[0, row]), share, chance)
-            for rank, (row, share, chance) in enumerate(
-                zip(rows, shares, chances, strict=True), start=1
-            )
-        ]
+        ranking = ranking or self.config.ranking
+        (served,) = self.lists.serve(query, k, ranking, filters, rng)
+        return self.lists.lines(query, served)
+
+    def recommend_batch(
+        self,
+        users: Sequence[str] | None = None,
+        k: int = 10,
+        filters: Filters | None = None,
+        ranking: RankingConfig | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> pl.DataFrame:
+        """The lists of many users, as `recommend` gives them one by one.
+
+        Args:
+            users: Who; None takes everybody in the log.
+            k: How many for each, 1 or more.
+            filters: As in `recommend`.
+            ranking: As in `recommend`.
+            rng: As in `recommend`.
+
+        Returns:
+            ``user_id``, ``rank`` (1 for the best), ``item_id``, ``score``, ``probability`` (null where
+            no calibrated model spoke) and ``propensity``; users in the order they are given.
+
+        Raises:
+            UnknownIdError: If a user is unknown.
+            ConfigError: As in `recommend`.
+        """
+        self._list_length(k)
+        ids = self.dataset.user_ids
+        rows = np.arange(len(ids)) if users is None else [ids.row(user) for user in users]
+        queries = self.dataset.queries(np.asarray(rows, dtype=np.int32))
+        served = self.lists.serve(queries, k, ranking or self.config.ranking, filters, rng)
+        return list_table(ids.decode(queries.user_row), served, self.dataset.item_ids.ids)
 
     def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
         """Items like one item: by who plays them, or by content for items nobody played.
@@ -294,21 +328,8 @@ class HybridModel:
             found[~(found > 0)] = np.nan
             rows: Rows = top_k(found[None, :], k)[0]
             if (rows >= 0).any():
-                return label, self.lines(rows, found[rows])
+                return label, self.lists.names.lines(rows, found[rows])
         return "", []
-
-    def lines(self, item_rows: Rows, scores: Floats) -> list[Recommendation]:
-        """A list of items in a given order, with their titles; rows of -1 are left out.
-
-        Args:
-            item_rows: Shape ``(k,)``.
-            scores: Shape ``(k,)``.
-        """
-        there = np.flatnonzero(item_rows >= 0)
-        return [
-            self._line(rank, int(item_rows[place]), float(scores[place]), {})
-            for rank, place in enumerate(there, start=1)
-        ]
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
@@ -368,25 +389,6 @@ class HybridModel:
         if k < 1:
             raise ConfigError(f"k must be 1 or more, got {k}")
         return min(k, self.dataset.n_items)
-
-    def _line(
-        self,
-        rank: int,
-        row: int,
-        score: float,
-        weights: dict[str, float],
-        probability: float | None = None,
-    ) -> Recommendation:
-        items = self.dataset.items
-        return Recommendation(
-            rank=rank,
-            item_id=self.dataset.item_ids.id(row),
-            title=items["title"][row] if "title" in items.columns else None,
-            creator=items["creator"][row] if "creator" in items.columns else None,
-            score=score,
-            weights=weights,
-            probability=probability,
-        )
 
 
 def _taste_base(bases: dict[str, Recommender[Any]]) -> str | None:

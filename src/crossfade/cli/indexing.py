@@ -85,4 +85,4 @@ def nearest_lines(model: "HybridModel", index: "Index", item: str, k: int) -> li
     rows, scores = index.search(index.vectors()[[row]], k, [[row]])
     if rows[0, 0] < 0:
         return [f"{item} has no vector"]
-    return list_lines(model.lines(rows[0], scores[0]))
+    return list_lines(model.lists.names.lines(rows[0], scores[0]))

@@ -69,7 +69,14 @@ def recommend(
         raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
     moment = None if as_of is None else _moment(as_of)
     model = load_model(bundle, registry)
-    lines = model.recommend(user=user, **said, k=k, as_of=moment)
+    lines = model.recommend(
+        user=user,
+        items=said["items"],
+        genres=said["genres"],
+        moods=said["moods"],
+        k=k,
+        as_of=moment,
+    )
     for note in model.unknown(**said):
         typer.echo(f"note: {note}", err=True)
     if not lines:

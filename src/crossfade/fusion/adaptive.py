@@ -8,6 +8,7 @@ from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field
 from crossfade.context.scaling import ContextScaler
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import acted
 from crossfade.fusion.learned_weights import (
     LearnedWeights,
     LearnedWeightsConfig,
@@ -15,7 +16,14 @@ from crossfade.fusion.learned_weights import (
     descend,
     gated,
 )
-from crossfade.fusion.matrix import best_on, check_validation, fitted, on_scale, user_context
+from crossfade.fusion.matrix import (
+    best_on,
+    check_validation,
+    fitted,
+    on_scale,
+    scaled,
+    user_context,
+)
 from crossfade.fusion.scaling import Scaling
 from crossfade.types import Arrays, Doubles
 
@@ -74,6 +82,10 @@ class Adaptive(FusionModel[AdaptiveConfig]):
                 each + column[:, None] * effect
             )  # no matrix product: its rounding knows the batch
         return gated(on_scale(signals, scaling, self.name), each)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        says = scaled(signals, fitted(self.scaling, self.name), self.name)
+        return acted(fused.weights[0], says[0], signals.available[0])
 
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator

@@ -10,6 +10,7 @@ from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.errors import MissingExtraError
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import ByBase, joined
 from crossfade.fusion.matrix import fitted, wanted_lists
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.scaling import zscore
@@ -272,6 +273,22 @@ class AutoFusion(FusionModel[AutoConfig]):
             score=self._joined(scaled, signals.mask),
             weights=weights / weights.sum(axis=-1, keepdims=True),
             uncertainty=np.sqrt(_mean(np.square(models - _mean(models)))),
+            members=said,
+        )
+
+    def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:
+        if not self.serves(signals)[0]:
+            return self.members["static"]._by_base(signals, fused, places)
+        if fused.members is None:
+            raise ValueError(
+                f"{self.name}: this Fused does not say what members said; pass on what forward gave"
+            )
+        shares, said = self._heard(), fused.members
+        return joined(
+            [self.members[name].contributions(signals, places, said[name]) for name in shares],
+            np.concatenate([said[name].score for name in shares]),
+            np.array(list(shares.values())),
+            places,
         )
 
     def _joined(self, scaled: Mapping[str, Floats], mask: Bools) -> Floats:

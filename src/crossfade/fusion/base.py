@@ -1,6 +1,7 @@
 """What fusion sees and gives: `Signals`, `LabelledSignals`, `Fused`, `Fusion`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -9,6 +10,7 @@ import numpy as np
 from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Settings, validate
 from crossfade.errors import DataError
+from crossfade.fusion.contributions import ByBase, Contributions, account, over_list
 from crossfade.rng import generator
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows
 
@@ -135,6 +137,10 @@ class Fused:
             None for models that state none.
         uncertainty: How unsure the score is, ``(B, L)``, larger is less sure; None likewise.
         residual: Part of the score that no base accounts for, ``(B, L)``; None likewise.
+        brought: What each base brought to the score, ``(B, L, S)``; None for models that can tell
+            it from signals and weights. Ask `FusionModel.contributions`, which all have.
+        members: Of a combination that serves every request of the batch: what each member said
+            of it, by name; None otherwise.
     """
 
     score: Floats
@@ -142,6 +148,8 @@ class Fused:
     confidence: Floats | None = None
     uncertainty: Floats | None = None
     residual: Floats | None = None
+    brought: Floats | None = None
+    members: Mapping[str, "Fused"] | None = None
 
 
 class Fusion(ABC):
@@ -230,6 +238,51 @@ class FusionModel(Fusion, Generic[C]):
         infinite = np.isinf(signals.score)
         if infinite.any():  # what stands in the padding is nobody's score
             refuse(infinite & signals.mask[:, :, None], signals, self.name, "infinite scores")
+
+    def contributions(
+        self, signals: Signals, places: Ints, fused: Fused | None = None
+    ) -> Contributions:
+        """What each base brought to the scores of some candidates of one request.
+
+        Args:
+            signals: One request.
+            places: Of the candidates in its list, from 0, ``(n,)``.
+            fused: What `forward`, or a method like it, said of these signals: it is what gets
+                explained. None asks `forward` once more.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: If there is not exactly one request, ``fused`` is not of it, or a place lies
+                outside the list.
+        """
+        said = self.forward(signals) if fused is None else fused
+        n_requests, n_candidates = signals.mask.shape
+        if n_requests != 1 or said.weights.shape != signals.score.shape:
+            raise ValueError(
+                f"contributions are of one request and what was said of it, got signals "
+                f"{signals.score.shape} and weights {said.weights.shape}"
+            )
+        if ((places < 0) | (places >= n_candidates)).any():
+            raise ValueError(f"places must be from 0 to {n_candidates - 1}, got {places.tolist()}")
+        parts = self._by_base(signals, said, places)
+        return account(said.score[0, places], signals.available[0, places], parts)
+
+    def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:
+        """Contributions to some candidates of the only request; see `Contributions`."""
+        counts = signals.available[0] & ~np.isnan(fused.score[0])[:, None]
+        return over_list(self._brought(signals, fused), counts, places)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
+        """What each base brought to every candidate of the only request, ``(L, S)``.
+
+        What stands where a base cannot score is not read. Models whose forward pass does not say
+        it in `Fused.brought` say it here.
+        """
+        if fused.brought is None:
+            raise ValueError(
+                f"{self.name}: this Fused does not say what bases brought; pass on what forward gave"
+            )
+        return np.asarray(fused.brought[0], dtype=np.float64)
 
     @abstractmethod
     def _fit(

@@ -7,7 +7,7 @@ import numpy as np
 from crossfade.config import Field, Settings
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.matrix import above_lowest, sum_of_bases, weighted
-from crossfade.types import Arrays
+from crossfade.types import Arrays, Doubles
 
 
 class CombSumConfig(Settings):
@@ -49,6 +49,13 @@ class CombSum(FusionModel[CombSumConfig]):
             total *= n
         score = np.where(n > 0, total, np.nan).astype(np.float32)
         return Fused(score, weighted(parts, there, np.ones(there.shape)).weights)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
+        there = signals.available
+        parts = above_lowest(signals.score, there, to_one=self.config.scaling == "minmax")
+        times = there[0].sum(axis=-1, keepdims=True) if self.config.rule == "mnz" else 1
+        brought: Doubles = parts[0].astype(np.float64) * times
+        return brought
 
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator

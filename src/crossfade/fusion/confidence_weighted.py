@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import acted
 from crossfade.fusion.matrix import SCALES, best_on, fitted, scaled, wanted_lists, weighted
 from crossfade.fusion.scaling import Scaling
 from crossfade.types import Arrays, Bools, Doubles
@@ -59,6 +60,10 @@ class ConfidenceWeighted(FusionModel[ConfidenceWeightedConfig]):
         fused = weighted(scaled(signals, scaling, self.name), there, confidence)
         shown = np.where(there, confidence, np.nan).astype(np.float32)
         return Fused(fused.score, fused.weights, shown)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        says = scaled(signals, fitted(self.scaling, self.name), self.name)
+        return acted(fused.weights[0], says[0], signals.available[0])
 
     def _fit(
         self,

@@ -96,6 +96,15 @@ class FWLS(FusionModel[FWLSConfig]):
             total += slope * one
         return without_weights(total, signals.available)
 
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
+        meta, score = self._parts(signals)
+        of_base = fitted(self.coefficients, self.name)[-len(score) * (1 + len(meta)) :]
+        by_base = of_base.reshape(len(score), 1 + len(meta))
+        # Not a matrix product: its rounding depends on the number of threads.
+        slope = np.einsum("ml,sm->sl", np.stack(meta)[:, 0], by_base[:, 1:])
+        brought: Doubles = ((slope + by_base[:, :1]) * np.stack(score)[:, 0]).T
+        return brought
+
     def _fit(
         self,
         train: LabelledSignals,

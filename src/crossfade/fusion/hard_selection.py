@@ -5,6 +5,7 @@ import numpy as np
 from crossfade.config import Settings
 from crossfade.errors import DataError
 from crossfade.fusion.base import Columns, Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import acted
 from crossfade.fusion.matrix import fitted, quality, user_context, weighted
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 
@@ -46,6 +47,9 @@ class HardSelection(FusionModel[HardSelectionConfig]):
         chosen = first_best(np.where(has, own, order), there)
         only = np.arange(len(order)) == chosen[:, None]
         return weighted(signals.score, there, only[:, None, :].astype(np.float64))
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        return acted(fused.weights[0], signals.score[0], signals.available[0])
 
     def _fit(
         self,

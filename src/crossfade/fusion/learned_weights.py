@@ -9,6 +9,7 @@ from scipy.optimize import OptimizeResult, minimize
 from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import acted
 from crossfade.fusion.matrix import (
     ROWS_AT_ONCE,
     best_on,
@@ -69,6 +70,10 @@ class LearnedWeights(FusionModel[LearnedWeightsConfig]):
         self.check(signals)
         everybody = np.broadcast_to(logits, (len(signals.mask), len(logits)))
         return gated(on_scale(signals, scaling, self.name), everybody)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        says = scaled(signals, fitted(self.scaling, self.name), self.name)
+        return acted(fused.weights[0], says[0], signals.available[0])
 
     def _fit(
         self,

@@ -57,6 +57,15 @@ class Ridge(FusionModel[RidgeConfig]):
         self.check(signals)
         return without_weights(linear(coefficients, score_columns(signals)), signals.available)
 
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
+        # What its absence would be worth is taken off a base that is there, and so stands in the
+        # residual: a contribution is the fall of the score if the base could not score the item.
+        on_z, on_rank, missing = fitted(self.coefficients, self.name)[1:].reshape(-1, 3).T
+        there = signals.available[0]
+        z = np.where(there, signals.score[0], 0.0)
+        rank = np.where(there, scaled(signals, "reciprocal_rank", self.name)[0], 0.0)
+        return on_z * z + on_rank * rank - missing
+
     def _fit(
         self,
         train: LabelledSignals,

@@ -6,7 +6,7 @@ from crossfade.config import Settings
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.matrix import scaled, sum_of_bases, weighted
 from crossfade.fusion.scaling import OFFSET
-from crossfade.types import Arrays
+from crossfade.types import Arrays, Doubles
 
 _BEST = OFFSET + 1
 """The house's reciprocal rank is 1 for the best place, the paper's is 1 over this."""
@@ -44,6 +44,10 @@ class RRF(FusionModel[RRFConfig]):
         total = sum_of_bases(np.where(there, rank, 0.0)) / _BEST
         score = np.where(there.any(axis=-1), total, np.nan).astype(np.float32)
         return Fused(score, weights)
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
+        rank = scaled(signals, "reciprocal_rank", self.name)
+        return np.where(signals.available[0], rank[0].astype(np.float64), 0.0) / _BEST
 
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator

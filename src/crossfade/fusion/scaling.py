@@ -58,7 +58,7 @@ def zscore(scores: Floats) -> Floats:
 @numba.njit(cache=True, nogil=True)
 def _zscore(scores: Floats, out: Floats) -> None:
     for row in range(scores.shape[0]):
-        mean, inverse = _centre(scores[row])
+        mean, inverse = centre(scores[row])
         for column in range(scores.shape[1]):
             out[row, column] = (scores[row, column] - mean) * inverse  # NaN stays NaN
 
@@ -66,14 +66,14 @@ def _zscore(scores: Floats, out: Floats) -> None:
 @numba.njit(cache=True, nogil=True)
 def _zscore_at(scores: Floats, columns: Ints | Rows, out: Floats) -> None:
     for row in range(scores.shape[0]):
-        mean, inverse = _centre(scores[row])
+        mean, inverse = centre(scores[row])
         for place in range(columns.shape[1]):
             out[row, place] = (scores[row, columns[row, place]] - mean) * inverse
 
 
 # Sums may be taken in any order, and so in lanes; no flag lets NaN be forgotten.
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _centre(values: Floats) -> tuple[float, float]:
+def centre(values: Floats) -> tuple[float, float]:
     """Mean of what is known, and 1 over its standard deviation; 0 where it is constant."""
     count, total = 0, 0.0
     low, high = np.float32(np.inf), np.float32(-np.inf)

@@ -7,10 +7,11 @@ import numpy as np
 from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
-from crossfade.fusion.matrix import best_on, fitted, on_scale, scales_of
+from crossfade.fusion.contributions import acted
+from crossfade.fusion.matrix import best_on, fitted, on_scale, scaled, scales_of
 from crossfade.fusion.scaling import Scaling
 from crossfade.fusion.static import Start, StaticBlend, tune_static
-from crossfade.types import Arrays
+from crossfade.types import Arrays, Doubles
 
 _STARTS: tuple[Start, ...] = ("best", "equal")
 
@@ -53,6 +54,10 @@ class Static(FusionModel[StaticConfig]):
         scaling: Scaling = fitted(self.scaling, self.name)
         self.check(signals)
         return blend.forward(on_scale(signals, scaling, self.name))
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        says = scaled(signals, fitted(self.scaling, self.name), self.name)
+        return acted(fused.weights[0], says[0], signals.available[0])
 
     def _fit(
         self,

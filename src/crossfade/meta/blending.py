@@ -92,6 +92,7 @@ class Blend:
     Attributes:
         name: In tables: of the fusion model that serves.
         candidates: Items that may be listed, shape ``(n_items,)``; None means all.
+        labels: Of all bases, in order.
         used: Labels of the bases whose weight is above 0; the others are never asked.
         taste: Label of the base that answers for the genres and moods somebody names; None
             lets those go unheard.
@@ -116,6 +117,7 @@ class Blend:
         self.learned = learned
         self.exclude_seen = exclude_seen
         self.candidates = candidates
+        self.labels = tuple(bases)
         self.used = [label for label in bases if choice.weights[label] > 0]
         self._bases = [bases[label] for label in self.used]
         self.taste = taste

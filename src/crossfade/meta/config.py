@@ -8,6 +8,7 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.devices import bases_on_device, fusions_on_device
+from crossfade.ranking import RankingConfig
 from crossfade.store.cache import CacheConfig
 from crossfade.training.config import DeviceName
 
@@ -45,6 +46,9 @@ class HybridConfig(Settings):
         COMPARED,
         description="Fusion models that `evaluate` fits and shows beside the one that serves, on the same signals. "
         "Those whose extra is not installed are left out.",
+    )
+    ranking: RankingConfig = Field(
+        RankingConfig(), description="How the best candidates of a request become a list."
     )
     protocol: ProtocolConfig = Field(ProtocolConfig(), description="How the log is cut.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="What is measured.")

@@ -4,6 +4,7 @@ One way for a single request and for all users at once. Shapes: B requests, L ca
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Listed:
         probability: That the person wants it, ``(B, L)``; NaN where no calibrated model spoke.
         uncertainty: How unsure the score is, ``(B, L)``; NaN where nothing is said of that.
         by_model: Whether the learned model answered, ``(B,)``.
+        weights: Of the bases in each score, ``(B, L, S)``; NaN where the learned model did not
+            answer, or weighs none. None where it answered nobody.
     """
 
     item_row: Rows
@@ -34,16 +37,30 @@ class Listed:
     probability: Doubles
     uncertainty: Floats
     by_model: Bools
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.item_row)
 
     def take(self, places: Ints) -> "Listed":
         """Some of the requests, in the given order."""
-        return Listed(**{name: array[places] for name, array in vars(self).items()})
+        return Listed(
+            self.item_row[places],
+            self.score[places],
+            self.probability[places],
+            self.uncertainty[places],
+            self.by_model[places],
+            None if self.weights is None else self.weights[places],
+        )
 
 
-def list_candidates(blend: Blend, queries: Queries, probability: Probability | None) -> Listed:
+def list_candidates(
+    blend: Blend,
+    queries: Queries,
+    probability: Probability | None,
+    only: Bools | None = None,
+    least: int = 0,
+) -> Listed:
     """Candidates of some requests.
 
     Where the learned model answers, they are its lists; elsewhere the best `POOL` by the static
@@ -53,25 +70,34 @@ def list_candidates(blend: Blend, queries: Queries, probability: Probability | N
         blend: What answers.
         queries: B requests.
         probability: Of the learned model's scores; None where it is not calibrated.
+        only: Items that may be listed, ``(n_items,)``; None means all.
+        least: Candidates that each list has at least, where there are so many.
     """
     asked = np.flatnonzero(blend.by_model(queries))
     parts: list[tuple[Ints, Listed]] = []
     if len(asked):
         # The very same request is asked again for reasons: it must stay the same object.
         batch = queries if len(asked) == len(queries) else queries.take(asked)
-        told = _by_model(blend, batch, probability)
+        told = _by_model(blend, batch, probability, only, least)
         spoken = np.flatnonzero(told.by_model)
         parts.append((asked[spoken], told.take(spoken)))
     answered = np.concatenate([np.zeros(0, np.int64), *(places for places, _ in parts)])
     rest = np.setdiff1d(np.arange(len(queries)), answered)
     if len(rest):
-        parts.append((rest, _plain(blend, queries.take(rest), ~np.isin(rest, asked))))
+        static = ~np.isin(rest, asked)
+        parts.append((rest, _plain(blend, queries.take(rest), static, only, least)))
     return _joined(parts, len(queries))
 
 
-def _by_model(blend: Blend, queries: Queries, probability: Probability | None) -> Listed:
+def _by_model(
+    blend: Blend,
+    queries: Queries,
+    probability: Probability | None,
+    only: Bools | None,
+    least: int,
+) -> Listed:
     assert blend.learned is not None
-    signals, item_row, fused = blend.learned.fused(queries)
+    signals, item_row, fused = blend.learned.fused(queries, only, least)
     score, doubt = fused.score, fused.uncertainty
     nothing = np.full_like(score, np.nan)
     chance = None if probability is None else probability.predict(score, signals)
@@ -81,12 +107,15 @@ def _by_model(blend: Blend, queries: Queries, probability: Probability | None) -
         nothing.astype(np.float64) if chance is None else chance,
         nothing if doubt is None else doubt,
         np.asarray(~np.isnan(score).all(axis=1)),
+        fused.weights,
     )
 
 
-def _plain(blend: Blend, queries: Queries, static: Bools) -> Listed:
+def _plain(blend: Blend, queries: Queries, static: Bools, only: Bools | None, least: int) -> Listed:
     score = blend.plain(queries, static)
-    item_row = top_k(score, min(POOL, queries.n_items))
+    if only is not None:
+        score[:, ~only] = np.nan
+    item_row = top_k(score, min(max(POOL, least), queries.n_items))
     best = np.take_along_axis(score, np.maximum(item_row, 0), axis=1)
     best[item_row < 0] = np.nan
     nothing = np.full_like(best, np.nan)
@@ -96,17 +125,24 @@ def _plain(blend: Blend, queries: Queries, static: Bools) -> Listed:
 
 def _joined(parts: list[tuple[Ints, Listed]], n_requests: int) -> Listed:
     """Lists of different requests as one batch, as wide as the widest."""
-    shape = (n_requests, max((part.item_row.shape[1] for _, part in parts), default=0))
+    width = max((part.item_row.shape[1] for _, part in parts), default=0)
+    weights = [part.weights for _, part in parts if part.weights is not None]
+
+    def empty(fill: float, kind: Any, *more: int) -> Any:
+        return np.full((n_requests, width, *more), fill, dtype=kind)
+
     whole = Listed(
-        np.full(shape, -1, dtype=np.int32),
-        np.full(shape, np.nan, dtype=np.float32),
-        np.full(shape, np.nan),
-        np.full(shape, np.nan, dtype=np.float32),
+        empty(-1, np.int32),
+        empty(np.nan, np.float32),
+        empty(np.nan, np.float64),
+        empty(np.nan, np.float32),
         np.zeros(n_requests, dtype=np.bool_),
+        empty(np.nan, np.float32, weights[0].shape[2]) if weights else None,
     )
     for places, part in parts:
         where = (places[:, None], np.arange(part.item_row.shape[1]))
-        for name in ("item_row", "score", "probability", "uncertainty"):
-            getattr(whole, name)[where] = getattr(part, name)
+        for name in ("item_row", "score", "probability", "uncertainty", "weights"):
+            if getattr(part, name) is not None:
+                getattr(whole, name)[where] = getattr(part, name)
         whole.by_model[places] = part.by_model
     return whole

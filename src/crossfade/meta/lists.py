@@ -36,7 +36,13 @@ class ListBuilder:
     candidates: Bools | None
     n_candidates: int
 
-    def build(self, queries: Queries, hidden: Csr | None = None) -> tuple[Signals, Rows]:
+    def build(
+        self,
+        queries: Queries,
+        hidden: Csr | None = None,
+        only: Bools | None = None,
+        least: int = 0,
+    ) -> tuple[Signals, Rows]:
         """Candidates of each request and their signals.
 
         Candidates are the union of each base's best ``n_candidates``.
@@ -45,6 +51,9 @@ class ListBuilder:
             queries: B requests.
             hidden: Stored where an item may not be proposed, ``(B, n_items)``. The scale is taken
                 over hidden items too: whoever answers a real request does not know of them.
+            only: Items that may be proposed to anybody, ``(n_items,)``; None means all. The scale
+                is taken over the others too: what somebody wants today does not make a score good.
+            least: Each base proposes at least so many.
 
         Returns:
             The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
@@ -54,12 +63,15 @@ class ListBuilder:
             for base in self.bases.values()
         ]
         shown = raw
-        if hidden is not None:
-            where = hidden.tocoo().coords
+        if hidden is not None or only is not None:
             shown = [scores.copy() for scores in raw]
+            where = None if hidden is None else hidden.tocoo().coords
             for scores in shown:
-                scores[where] = np.nan
-        item_row = union(shown, self.n_candidates)
+                if where is not None:
+                    scores[where] = np.nan
+                if only is not None:
+                    scores[:, ~only] = np.nan
+        item_row = union(shown, max(self.n_candidates, least))
         mask = item_row >= 0
         columns = np.where(mask, item_row, 0)
         score, rank = (
@@ -113,8 +125,17 @@ class SharedLists:
         """That of the builder."""
         return self.builder.reader
 
-    def build(self, queries: Queries) -> tuple[Signals, Rows]:
+    @property
+    def n_candidates(self) -> int:
+        """That of the builder."""
+        return self.builder.n_candidates
+
+    def build(
+        self, queries: Queries, *, only: Bools | None = None, least: int = 0
+    ) -> tuple[Signals, Rows]:
         """As `ListBuilder.build`."""
+        if only is not None or least:
+            return self.builder.build(queries, only=only, least=least)
         return self._last(queries, self.builder.build)
 
 
@@ -180,12 +201,22 @@ class FusedScorer:
         found = [chances[place[int(row)]] if int(row) in place else np.nan for row in item_rows]
         return [None if np.isnan(chance) else float(chance) for chance in found]
 
-    def fused(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
+    def fused(
+        self, queries: Queries, only: Bools | None = None, least: int = 0
+    ) -> tuple[Signals, Rows, Fused]:
         """Candidates and what the model says of them; of a single request, kept for who asks again.
 
         A recommendation asks again and again: for scores, for shares, for probabilities, and
         whether it was the model that answered.
+
+        Args:
+            queries: B requests.
+            only: Items that may be listed; see `ListBuilder.build`.
+            least: Likewise.
         """
+        if only is not None or least:
+            signals, item_row = self.lists.build(queries, only=only, least=least)
+            return signals, item_row, self.fusion.forward(signals)
         return self._last(queries, self._made) if len(queries) == 1 else self._made(queries)
 
     def _made(self, queries: Queries) -> tuple[Signals, Rows, Fused]:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+import polars as pl
+
+from crossfade.data import Dataset
+from crossfade.types import Floats, Rows
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -17,6 +22,8 @@ class Recommendation:
             serves weighs no bases.
         probability: Calibrated probability that the person wants the item within the horizon of
             the protocol's blocks; None where no calibrated model gave the score.
+        uncertainty: How unsure the score is, larger is less sure; None where nothing is said of it.
+        propensity: Chance that the item stands where it does; 1 but for explored places.
     """
 
     rank: int
@@ -26,3 +33,42 @@ class Recommendation:
     score: float
     weights: dict[str, float]
     probability: float | None = None
+    uncertainty: float | None = None
+    propensity: float = 1.0
+
+
+class Names:
+    """Ids, titles and creators of items by row."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._ids = dataset.item_ids.ids
+        self._columns = {
+            name: dataset.items[name]
+            for name in ("title", "creator")
+            if name in dataset.items.columns
+        }
+
+    def of(self, item_rows: Rows) -> list[tuple[str, str | None, str | None]]:
+        """Id, title and creator of each row; None where the catalogue does not say."""
+        rows = pl.Series(item_rows)
+        nothing = [None] * len(item_rows)
+        title, creator = (
+            self._columns[name].gather(rows).to_list() if name in self._columns else nothing
+            for name in ("title", "creator")
+        )
+        return list(zip(self._ids.gather(rows).to_list(), title, creator, strict=True))
+
+    def lines(self, item_rows: Rows, scores: Floats) -> list[Recommendation]:
+        """A list of items in a given order; rows of -1 are left out.
+
+        Args:
+            item_rows: Shape ``(k,)``.
+            scores: Shape ``(k,)``.
+        """
+        there = item_rows >= 0
+        return [
+            Recommendation(rank, *told, float(score), {})
+            for rank, (told, score) in enumerate(
+                zip(self.of(item_rows[there]), scores[there], strict=True), start=1
+            )
+        ]

@@ -106,7 +106,7 @@ def allowed_scores(
     a request without any: its mean and spread would be infinite too.
     """
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
-        scores = np.array(base.score_batch(queries), dtype=np.float32)
+        scores = np.array(base.score_batch(queries), dtype=np.float32, order="C")
     allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
     seen = queries.item_row if exclude_seen else queries.item_row[:0]
     indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)

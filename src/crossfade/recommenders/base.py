@@ -13,8 +13,10 @@ from crossfade.arrays import top_k
 from crossfade.config import Settings, validate
 from crossfade.data import Dataset, Queries
 from crossfade.errors import NotFittedError
+from crossfade.recommenders.attribution import Attribution, Basis, spread_out
+from crossfade.recommenders.kernels import CsrParts, csr_parts
 from crossfade.rng import generator
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Floats, Ints, Rows
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Floats, Ints, Rows
 
 EVIDENCE = ("history_count", "item_support", "neighbour_similarity", "recency_days")
 """What a score rests on, in this order: positive events in the history; users with a
@@ -78,6 +80,7 @@ class Recommender(ABC, Generic[C]):
         serves_cold_items: Whether items without any positive event get scores.
         reads_tastes: Whether genres and moods that somebody names move scores.
         updates: Whether `update` goes on from a previous version instead of fitting afresh.
+        attribution: What the parts of a score that `attribute` gives are.
         notices: What a reader of the fitted model's numbers must know; usually empty.
     """
 
@@ -87,10 +90,12 @@ class Recommender(ABC, Generic[C]):
     serves_cold_items: ClassVar[bool] = False
     reads_tastes: ClassVar[bool] = False
     updates: ClassVar[bool] = False
+    attribution: ClassVar[Basis] = "none"
 
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
         self._support: Ints | None = None
+        self._kept_csr: dict[int, tuple[Csr, CsrParts]] = {}
 
     # -- what a model writes ---------------------------------------------------------
 
@@ -123,6 +128,10 @@ class Recommender(ABC, Generic[C]):
     def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:  # noqa: ARG002
         """Largest similarity of each item to one request's history; NaN without neighbours."""
         return np.full(len(item_rows), np.nan, dtype=np.float32)
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution | None:  # noqa: ARG002
+        """What the scores of some items, all of the catalogue, rest on; see `attribute`."""
+        return None
 
     def similar(self, item_row: int) -> Floats | None:  # noqa: ARG002
         """Similarity of every item to one item; None if the model has no such notion.
@@ -161,6 +170,7 @@ class Recommender(ABC, Generic[C]):
             seed: The run's seed; equal seeds give equal models.
         """
         self._support = item_support(dataset)
+        self._kept_csr.clear()
         self._fit(dataset, generator(seed, f"{self.name}.fit"))
         return self
 
@@ -198,13 +208,16 @@ class Recommender(ABC, Generic[C]):
         Raises:
             NotFittedError: Before `fit` or `load`.
         """
+        self._check_catalogue(queries)
+        return self._score(queries)
+
+    def _check_catalogue(self, queries: Queries) -> None:
         n_items = len(self.support)
         if queries.n_items != n_items:
             raise ValueError(
                 f"{self.name} was fitted on {n_items:,} items, the requests speak of {queries.n_items:,}; "
                 "use the data set it was fitted on"
             )
-        return self._score(queries)
 
     def score(self, query: Queries, item_rows: Sequence[int] | Rows) -> ItemScores:
         """Scores and evidence of some items for one request.
@@ -220,6 +233,32 @@ class Recommender(ABC, Generic[C]):
         evidence = np.full((len(rows), len(EVIDENCE)), np.nan, dtype=np.float32)
         evidence[known] = self._evidence(query, rows[known])
         return ItemScores(rows, score, evidence)
+
+    def attribute(self, query: Queries, item_rows: Sequence[int] | Rows) -> Attribution | None:
+        """What the scores of some items for one request rest on, term by term.
+
+        Parts and rest of an item add up to its score. What they mean is said by the class's
+        ``attribution``. Only the items asked for are worked on, so a shown list costs far less
+        than scoring the catalogue.
+
+        Args:
+            query: A batch of exactly one request.
+            item_rows: Which items; rows outside the catalogue (-1 too) have no parts.
+
+        Returns:
+            None if the model cannot tell, which is so where ``attribution`` is ``none``.
+
+        Raises:
+            NotFittedError: Before `fit` or `load`.
+            ValueError: If there is more than one request, or it is about another catalogue.
+        """
+        if len(query) != 1:
+            raise ValueError(f"one request can be attributed at a time, got {len(query)}")
+        self._check_catalogue(query)
+        rows = np.asarray(item_rows, dtype=np.int32)
+        known = (rows >= 0) & (rows < query.n_items)
+        found = self._attribute(query, rows[known])
+        return found if found is None or known.all() else spread_out(found, rows, known)
 
     def top(self, query: Queries, k: int, exclude: Sequence[int] | Rows = ()) -> ItemScores:
         """The k best items for one request, best first, ties by row.
@@ -255,6 +294,13 @@ class Recommender(ABC, Generic[C]):
         model._support = np.asarray(state["support"], dtype=np.int64)
         model._restore(state)
         return model
+
+    def _kept_parts(self, matrix: Csr) -> CsrParts:
+        """`csr_parts` of a fitted matrix, made once for all requests: they are copies."""
+        kept = self._kept_csr.get(id(matrix))  # the matrix is kept too, so nobody else gets its id
+        if kept is None:
+            kept = self._kept_csr[id(matrix)] = (matrix, csr_parts(matrix))
+        return kept[1]
 
     def _evidence(self, query: Queries, item_rows: Rows) -> Floats:
         count = float(np.count_nonzero(query.strength > 0))

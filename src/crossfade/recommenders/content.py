@@ -34,17 +34,19 @@ class TagCounts:
 
 @dataclass(frozen=True)
 class LabelWords:
-    """The words of a catalogue that are genres and moods.
+    """The words of a catalogue that are genres, moods and creators.
 
     Attributes:
         names: Column and label, such as ``"genres:jazz"``, sorted.
         word: Column of each in the catalogue's rows.
         value: TF-IDF value that an item carrying it has there.
+        n_creators: Creators have the first so many columns.
     """
 
     names: tuple[str, ...]
     word: Rows
     value: Floats
+    n_creators: int
 
 
 def inverse_frequency(matrix: Csr) -> Floats:
@@ -80,7 +82,8 @@ def catalogue_words(
     is_label = words.str.contains(r"^(genres|moods):")
     places = is_label.arg_true().to_numpy().astype(np.int32)
     value = (label_weight * idf[places]).astype(np.float32)
-    return matrix, LabelWords(tuple(words.filter(is_label)), places, value)
+    n_creators = int(words.str.starts_with("creator:").sum())  # sorted before all others
+    return matrix, LabelWords(tuple(words.filter(is_label)), places, value, n_creators)
 
 
 def tag_counts(dataset: Dataset) -> TagCounts:

@@ -66,6 +66,48 @@ def postings_of(described: Described) -> Postings:
     return (*csr_parts(transposed(matrix)), blank)
 
 
+def descriptions_for(item_rows: Rows, owner: int, described: Described, own: Taggings) -> Csr:
+    """Descriptions of some items as one person is shown them.
+
+    Args:
+        item_rows: Shape ``(L,)``.
+        owner: User row, -1 for strangers.
+        described: What is known of the items.
+        own: Who tagged what.
+
+    Returns:
+        Shape ``(L, n_words + n_tags)``.
+    """
+    words, tags, _ = described
+    room = int(sum(np.diff(part[0])[item_rows].sum() for part in (words, tags)))
+    columns, values = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.float32)
+    indptr = np.zeros(len(item_rows) + 1, dtype=np.int64)
+    _describe_some(item_rows, owner, described, own, indptr, columns, values)
+    parts = (values[: indptr[-1]], columns[: indptr[-1]], indptr)
+    return Csr(parts, shape=(len(item_rows), words[3] + len(tags[3])))
+
+
+@numba.njit(cache=True, nogil=True)
+def _describe_some(  # noqa: PLR0917  (kernels know no keywords)
+    item_rows: Rows,
+    owner: int,
+    described: Described,
+    tagging: Taggings,
+    indptr: Ints,
+    columns: Ints,
+    values: Floats,
+) -> None:
+    words, tags, shrink = described
+    own = np.zeros(len(tags[3]), dtype=np.int64)
+    theirs = _their_tags(owner, tagging, np.full(len(words[0]) - 1, -1, dtype=np.int64))
+    for place in range(len(item_rows)):
+        at = indptr[place]
+        size = _describe(
+            item_rows[place], words, tags, theirs, own, shrink, columns[at:], values[at:]
+        )
+        indptr[place + 1] = at + size
+
+
 @numba.njit(cache=True, nogil=True)
 def _describe_all(  # noqa: PLR0917  (kernels know no keywords)
     words: Words, tags: Tags, shrink: np.float32, indptr: Ints, columns: Ints, values: Floats

@@ -5,14 +5,19 @@ import numpy as np
 from crossfade.arrays import pack_csr, pack_strings, unpack_csr, unpack_strings
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import Attribution, nothing, weighted_items
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import LabelWords, TagCounts, catalogue_words, tag_counts
 from crossfade.recommenders.content_kernels import (
+    Described,
     Postings,
+    Taggings,
     all_cosines,
     cosines_of,
+    descriptions_for,
     postings_of,
 )
+from crossfade.recommenders.content_parts import DescribedPair, content_parts
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import csr_parts
 from crossfade.recommenders.labels import stated_labels
@@ -69,6 +74,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
     Config = ContentKNNConfig
     serves_cold_items = True
     reads_tastes = True
+    attribution = "additive"
 
     _postings: Postings | None = None
 
@@ -121,25 +127,46 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         self, history: Csr, user_rows: Rows, item_rows: Rows | None, stated: Csr | None = None
     ) -> Floats:
         """Of some items, or of all where ``item_rows`` is None; NaN without a description."""
-        tags = self._tags
         if stated is None:
             stated = Csr(np.zeros((history.shape[0], self._catalogue.shape[1]), np.float32))
-        n_known = len(tags.user_indptr) - 1
-        owners = np.where(self.config.leave_own_tags_out & (user_rows < n_known), user_rows, -1)
-        asked = (*csr_parts(history), *csr_parts(stated), owners.astype(np.int32))
-        most = int(tags.counts.data.max(initial=0))
-        fame = np.log2(1 + np.arange(most + 1)).astype(np.float32)
-        words = (*csr_parts(self._catalogue), self._catalogue.shape[1])
-        counts = (*csr_parts(tags.counts), tags.idf * np.float32(self.config.tag_weight), fame)
-        described = (words, counts, np.float32(self.config.shrink))
+        asked = (*csr_parts(history), *csr_parts(stated), self._owners(user_rows))
+        described, own = self._described()
         if item_rows is not None:
-            own = (tags.user_indptr, tags.item, tags.tag)
             return cosines_of(asked, described, own, item_rows)
         if self._postings is None:  # made once for all requests
             self._postings = postings_of(described)
-        return all_cosines(
-            asked, described, (tags.user_indptr, tags.item, tags.tag), self._postings
+        return all_cosines(asked, described, own, self._postings)
+
+    def _owners(self, user_rows: Rows) -> Rows:
+        """Whose tags are left out of each request, -1 for nobody's."""
+        n_known = len(self._tags.user_indptr) - 1
+        left_out = self.config.leave_own_tags_out & (user_rows < n_known)
+        return np.where(left_out, user_rows, -1).astype(np.int32)
+
+    def _described(self) -> tuple[Described, Taggings]:
+        """What the compiled loops make descriptions of."""
+        tags = self._tags
+        most = int(tags.counts.data.max(initial=0))
+        fame = np.log2(1 + np.arange(most + 1)).astype(np.float32)
+        words = (*self._kept_parts(self._catalogue), self._catalogue.shape[1])
+        counts = (
+            *self._kept_parts(tags.counts),
+            tags.idf * np.float32(self.config.tag_weight),
+            fame,
         )
+        own = (tags.user_indptr, tags.item, tags.tag)
+        return (words, counts, np.float32(self.config.shrink)), own
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """The cosine's product, by item of the history and by what both are described with."""
+        liked, weight = weighted_items(query, self.config)
+        owner = int(self._owners(query.user_row)[0])
+        both = np.concatenate([liked, item_rows]).astype(np.int32)
+        every = descriptions_for(both, owner, *self._described())
+        if not every.nnz:
+            return nothing(item_rows)
+        pair = DescribedPair(every[: len(liked)], every[len(liked) :], self._labels)
+        return content_parts(pair, liked, weight, self._stated(query), item_rows)
 
     def _state(self) -> Arrays:
         tags = self._tags
@@ -148,6 +175,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             **pack_strings("labels.names", self._labels.names),
             "labels.word": self._labels.word,
             "labels.value": self._labels.value,
+            "labels.n_creators": np.array([self._labels.n_creators]),
             **pack_csr("tags.counts", tags.counts),
             "tags.idf": tags.idf,
             "tags.user_indptr": tags.user_indptr,
@@ -161,6 +189,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             tuple(unpack_strings("labels.names", state)),
             state["labels.word"].astype(np.int32, copy=False),
             state["labels.value"].astype(np.float32, copy=False),
+            int(state["labels.n_creators"][0]),
         )
         self._tags = TagCounts(
             unpack_csr("tags.counts", state),

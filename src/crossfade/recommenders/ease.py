@@ -6,10 +6,11 @@ from scipy.linalg import lapack
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
 from crossfade.errors import ConfigError
+from crossfade.recommenders.attribution import Attribution, of_parts, rest_of, weighted_items
 from crossfade.recommenders.base import Recommender, mask_unscorable
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import counted, weighted_sums
-from crossfade.types import Arrays, Csr, Doubles, Floats, Rows
+from crossfade.types import Arrays, Bools, Csr, Doubles, Floats, Rows
 
 
 class EASEConfig(HistoryConfig):
@@ -38,6 +39,7 @@ class EASE(Recommender[EASEConfig]):
 
     name = "ease"
     Config = EASEConfig
+    attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         supported = np.argsort(-self.support, kind="stable")[: np.count_nonzero(self.support)]
@@ -58,11 +60,26 @@ class EASE(Recommender[EASEConfig]):
 
     def _score(self, queries: Queries) -> Floats:
         history = Csr(weighted_history(queries, self.config)[:, self._kept])
-        scorable = np.zeros(queries.n_items, dtype=np.bool_)
-        scorable[self._kept] = True
         scores = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
         scores[:, self._kept] = weighted_sums(history, self._weights)
-        return mask_unscorable(scores, queries, scorable)
+        return mask_unscorable(scores, queries, self._scorable)
+
+    @property
+    def _scorable(self) -> Bools:
+        scorable = np.zeros(len(self.support), dtype=np.bool_)
+        scorable[self._kept] = True
+        return scorable
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """Each history item adds its learned weight in the item's score, and nothing else does."""
+        scorable = self._scorable
+        liked, weight = weighted_items(query, self.config)
+        liked, weight = liked[scorable[liked]], weight[scorable[liked]]
+        parts = np.zeros((len(item_rows), len(liked)), dtype=np.float32)
+        there = scorable[item_rows]
+        places = (np.searchsorted(self._kept, rows) for rows in (liked, item_rows[there]))
+        parts[there] = self._weights[np.ix_(*places)].T * weight
+        return of_parts(item_rows, liked, parts, rest_of(query, item_rows, scorable))
 
     def similar(self, item_row: int) -> Floats:
         """Learned weight of one item in the score of every other; see `Recommender.similar`."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import Embeddings, Recommender, mask_unscorable
 from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products, gram
 from crossfade.types import Arrays, Csr, Floats, Rows
@@ -40,9 +41,11 @@ class FactorRecommender(Recommender[C]):
     seen in training and strangers are one case.
     """
 
+    attribution = "additive"
+
     _user: Floats
     _item: Floats
-    _gram: tuple[Floats, Floats] | None = None
+    _kept_gram: tuple[Floats, Floats] | None = None
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -55,6 +58,23 @@ class FactorRecommender(Recommender[C]):
     def fold_in_users(self, evidence: Csr) -> Floats:
         """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
 
+    @property
+    def _item_gram(self) -> Floats:
+        """Product of the item vectors with themselves, ``(factors, factors)``."""
+        kept = self._kept_gram  # with the vectors it belongs to: read and written at once
+        if kept is None or kept[0] is not self._item:
+            kept = (self._item, gram(self._item))
+            self._kept_gram = kept
+        return kept[1]
+
+    @abstractmethod
+    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
+        """Parts of one history ``(1, n_items)`` in the scores of some items, and what they leave.
+
+        Returns:
+            Parts ``(L, H)`` by the stored items of the history, in their order; rest ``(L,)``.
+        """
+
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
         evidence = counted(dataset.interactions(), self.config.counting)
         if evidence.nnz:
@@ -63,14 +83,6 @@ class FactorRecommender(Recommender[C]):
             self._user, self._item = (
                 np.zeros((n, self.config.factors), dtype=np.float32) for n in evidence.shape
             )
-
-    @property
-    def item_gram(self) -> Floats:
-        """`gram` of the item vectors, made once for all requests, ``(factors, factors)``."""
-        kept = self._gram  # vectors and product are one value, read and written at once
-        if kept is None or kept[0] is not self._item:
-            kept = self._gram = (self._item, gram(self._item))
-        return kept[1]
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -85,6 +97,13 @@ class FactorRecommender(Recommender[C]):
     def _score(self, queries: Queries) -> Floats:
         vectors = self.fold_in_users(counted(queries.positives, self.config.counting))
         return mask_unscorable(factor_products(vectors, self._item), queries, self.support > 0)
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """The folded-in vector is a sum over the history, so is its product with an item's."""
+        evidence = counted(query.positives, self.config.counting)
+        parts, left = self._parts(evidence, item_rows)
+        rest = rest_of(query, item_rows, self.support > 0)
+        return of_parts(item_rows, evidence.indices.astype(np.int32), parts, rest + left)
 
     def similar(self, item_row: int) -> Floats:
         """Cosine of the item vectors; see `Recommender.similar`."""

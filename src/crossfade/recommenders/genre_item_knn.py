@@ -6,11 +6,18 @@ from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
 from crossfade.features.items import creator_pairs
+from crossfade.recommenders.attribution import Attribution, corner, of_parts, weighted_items
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import inverse_frequency
 from crossfade.recommenders.history import weighted_history
 from crossfade.recommenders.item_knn import ItemKNNConfig, nearest_items, vote_weights
-from crossfade.recommenders.kernels import counted, transposed, weighted_sparse_sums
+from crossfade.recommenders.kernels import (
+    counted,
+    factor_products,
+    transposed,
+    weighted_sparse_sums,
+)
+from crossfade.recommenders.label_parts import carried
 from crossfade.recommenders.labels import ItemLabels
 from crossfade.types import Arrays, Bools, Csr, Doubles, Floats, Rows
 
@@ -48,6 +55,7 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
     name = "genre_item_knn"
     Config = GenreItemKNNConfig
     serves_cold_items = True
+    attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         config = self.config
@@ -100,13 +108,50 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
 
     def _sums(self, history: Csr) -> Floats:
         """Scores of all items from weights of history items ``(n, n_items)``, nothing masked."""
-        own = weighted_sparse_sums(history, self._neighbours)
+        own = weighted_sparse_sums(history, self._neighbours, self._kept_parts(self._neighbours))
         genre = _through(history, self._to_label, self._from_label)
         creator = _through(history, self._to_creator, self._from_creator)
         # Without labels the creator alone speaks for the kind.
         trust = np.where(self._has_label, self._creator_trust, 1).astype(np.float32)
         kind = trust * creator + (1 - trust) * genre
         return np.asarray(self._own * own + (1 - self._own) * kind, dtype=np.float32)
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """The item's own neighbours, and by way of a label or creator those of its kind.
+
+        A part is owed to a label or creator only where the history item has it too; other
+        items that its people wanted as well may be of the kind, and say nothing of why.
+        """
+        liked, weight = weighted_items(query, self.config)
+        labels = carried(self._labels, item_rows)
+        creators = np.unique(self._creators[item_rows].indices).astype(np.int32)
+        own, trust = self._own[item_rows], self._creator_trust[item_rows]
+        trust = np.where(self._has_label[item_rows], trust, np.float32(1))
+        of_creator = ((1 - own) * trust)[:, None] * _product(
+            corner(self._from_creator, creators, item_rows),
+            corner(self._to_creator, liked, creators),
+        )
+        of_label = (
+            corner(self._from_label, labels, item_rows).T * ((1 - own) * (1 - trust))[:, None]
+        )
+        of_labels = of_label[:, None, :] * corner(self._to_label, liked, labels)
+        same_creator = _product(
+            corner(self._creators, item_rows, creators).T, corner(self._creators, liked, creators)
+        )
+        same_label = corner(self._labels.share, liked, labels) > 0
+
+        parts = np.zeros((len(item_rows), len(liked), 2 + len(labels)), dtype=np.float32)
+        parts[:, :, 0] = own[:, None] * corner(self._neighbours, liked, item_rows).T
+        parts[:, :, 0] += np.where(same_creator > 0, 0, of_creator)
+        parts[:, :, 0] += np.where(same_label, 0, of_labels).sum(axis=2)
+        parts[:, :, 1] = np.where(same_creator > 0, of_creator, 0)
+        parts[:, :, 2:] = np.where(same_label, of_labels, 0)
+        parts *= weight[:, None]
+        rest = np.where(self._scorable[item_rows], np.float32(0), np.float32(np.nan))
+        if not (self.support[liked] > 0).any():
+            rest[:] = np.nan
+        names = [self._labels.names[label] for label in labels]
+        return of_parts(item_rows, liked, parts, rest, ("creator", *names))
 
     def similar(self, item_row: int) -> Floats:
         """What one item in a history adds to every other; see `Recommender.similar`."""
@@ -172,6 +217,11 @@ def _rows_to_one(carries: Csr, weight: Floats) -> tuple[Csr, Bools]:
 def _through(history: Csr, to_group: Csr, from_group: Csr) -> Floats:
     """Scores that reach items by way of groups, shape ``(n, n_items)``."""
     return weighted_sparse_sums(Csr(weighted_sparse_sums(history, to_group)), from_group)
+
+
+def _product(from_group: Floats, to_group: Floats) -> Floats:
+    """Items asked for × items of the history, by way of groups: ``(G, L)`` and ``(H, G)``."""
+    return factor_products(np.ascontiguousarray(from_group.T), to_group)
 
 
 def _unit_rows(item_rows: Rows, n_items: int) -> Csr:

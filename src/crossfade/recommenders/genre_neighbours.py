@@ -6,6 +6,13 @@ import numpy as np
 from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import (
+    NONE,
+    Attribution,
+    corner,
+    of_parts,
+    weighted_items,
+)
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import (
@@ -16,6 +23,7 @@ from crossfade.recommenders.kernels import (
     weighted_sparse_sums,
 )
 from crossfade.recommenders.labels import ItemLabels, mass_shares, no_labels_notice
+from crossfade.recommenders.neighbour_parts import pull_of_labels
 from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
@@ -54,6 +62,7 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
     name = "genre_neighbours"
     Config = GenreNeighboursConfig
     reads_tastes = True
+    attribution = "additive"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         self._labels = ItemLabels.of(dataset)
@@ -71,7 +80,8 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
     def _index(self) -> None:
         dense = weighted_sparse_sums(self._wanted, self._labels.share)
         n_items = dense.sum(axis=1)
-        self._profile_of = transposed(Csr(self._unit(dense)))
+        self._unit_profiles = Csr(self._unit(dense))
+        self._profile_of = transposed(self._unit_profiles)
         self._trust = (n_items / np.maximum(n_items + self.config.shrink, 1e-9)).astype(np.float32)
 
     def _unit(self, profiles: Floats) -> Floats:
@@ -115,6 +125,42 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
         votes[np.diff(unit.indptr) == 0] = np.nan
         votes[:, self.support == 0] = np.nan
         return votes
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """Who votes is decided by the profile as a whole; what they say, label by label."""
+        profile = self._profiles(query)
+        unit = Csr(self._unit(profile))
+        pull = pull_of_labels(
+            unit,
+            item_rows,
+            profile_of=self._profile_of,
+            unit_profiles=self._unit_profiles,
+            trust=self._trust,
+            wanted=self._wanted,
+            n_neighbours=self.config.n_neighbours,
+        )
+        liked, weight = weighted_items(query, self.config)
+        labels = unit.indices.astype(np.int32)
+        # From a profile's items to its entries: weighed by label, over its length.
+        mass = profile[0, labels]
+        per_item = unit.data / np.where(mass > 0, mass, np.float32(1))
+        pull = (pull[:, labels] * per_item).astype(np.float32)
+        weight = (weight * (self.support > 0)[liked]).astype(np.float32)
+        brought = corner(self._labels.share, liked, labels) * weight[:, None]
+        stated = self._labels.stated(query)
+        said = corner(stated, np.zeros(1, dtype=np.int32), labels)[0]
+        said *= np.float32(self.config.taste_events) / max(stated.nnz, 1)
+        n = len(labels)
+        parts = np.zeros((len(item_rows), len(liked) + 1, 1 + 2 * n), dtype=np.float32)
+        parts[:, :-1, 1 : 1 + n] = pull[:, None, :] * brought
+        parts[:, -1, 1 + n :] = pull * said
+        names = [self._labels.names[label] for label in labels]
+        people = (f"people:{name}" for name in names)
+        rest = np.zeros(len(item_rows), dtype=np.float32)
+        rest[(self.support[item_rows] == 0) | (n == 0)] = np.nan
+        tastes = (f"people:taste:{name}" for name in names)
+        rows = np.append(liked, np.int32(NONE))
+        return of_parts(item_rows, rows, parts, rest, (*people, *tastes))
 
     def _profiles(self, queries: Queries) -> Floats:
         """Items a history gives to each label, shape ``(n, n_labels)``; a taste adds its events."""

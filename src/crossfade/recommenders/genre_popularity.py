@@ -4,9 +4,11 @@ import numpy as np
 
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import Attribution, corner, weighted_items
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import transposed, weighted_sparse_sums
+from crossfade.recommenders.label_parts import carried, lifted_parts
 from crossfade.recommenders.labels import ItemLabels, mass_shares, no_labels_notice
 from crossfade.recommenders.popularity import faded_strength
 from crossfade.types import Arrays, Csr, Doubles, Floats, Rows
@@ -61,6 +63,7 @@ class GenrePopularity(Recommender[GenrePopularityConfig]):
     serves_cold_users = True
     serves_cold_items = True
     reads_tastes = True
+    attribution = "additive"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         self._labels = ItemLabels.of(dataset)
@@ -108,22 +111,55 @@ class GenrePopularity(Recommender[GenrePopularityConfig]):
         """What each profile holds beside its multiple of the population's shares, and that multiple."""
         config = self.config
         history = weighted_history(queries, config)
-        labelled = self._labels.n_of_item > 0
-        known = history.data * labelled[history.indices]
+        known = history.data * (self._labels.n_of_item > 0)[history.indices]
         owner = np.repeat(np.arange(len(queries)), np.diff(history.indptr))
         n_events = np.bincount(owner, weights=known, minlength=len(queries))
         prior = (config.prior_events / (n_events + config.prior_events)).astype(np.float32)
         liked = weighted_sparse_sums(history, self._labels.share)
         liked /= (n_events + config.prior_events).astype(np.float32)[:, None]
+        stated, rest = self._stated(queries, prior)
+        asked = np.repeat(np.arange(len(queries)), np.diff(stated.indptr))
+        liked[asked, stated.indices] += stated.data
+        return Csr(liked), rest
+
+    def _stated(self, queries: Queries, prior: Floats) -> tuple[Csr, Floats]:
+        """Mass a stated taste brings to each label, and what is left of the population's ``(n,)``.
+
+        Args:
+            queries: The requests.
+            prior: Share of the population's taste in each profile, ``(n,)``.
+        """
         stated = self._labels.stated(queries)
         mass = stated.data * self._population[stated.indices]
         asked = np.repeat(np.arange(len(queries)), np.diff(stated.indptr))
         total = np.bincount(asked, weights=mass, minlength=len(queries))
         names_some = total > 0
-        moved = np.where(names_some, 1 - config.beyond_taste, 0.0) * prior
+        moved = np.where(names_some, 1 - self.config.beyond_taste, 0.0) * prior
         mass *= (moved / np.where(names_some, total, 1))[asked].astype(np.float32)
-        liked[asked, stated.indices] += mass
-        return Csr(liked), (prior - moved).astype(np.float32)
+        brought = Csr((mass, stated.indices, stated.indptr), shape=stated.shape)
+        return brought, (prior - moved).astype(np.float32)
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """Popularity times what each item of the history, or a taste, brings to the item's labels."""
+        liked, weight = weighted_items(query, self.config)
+        n_events = float(weight[self._labels.n_of_item[liked] > 0].sum())
+        total = np.float32(n_events + self.config.prior_events)
+        prior = np.array([self.config.prior_events / total], dtype=np.float32)
+        stated, rest = self._stated(query, prior)
+        columns = carried(self._labels, item_rows)
+        popularity = self._popularity[item_rows]
+        lift = corner(self._labels.share, item_rows, columns)
+        lift /= np.maximum(self._population[columns], np.finfo(np.float32).tiny)
+        nobody = np.zeros(1, dtype=np.int32)
+        return lifted_parts(
+            self._labels,
+            item_rows,
+            worth=np.nan_to_num(popularity)[:, None] * lift,
+            history=(liked, weight / total),
+            stated=corner(stated, nobody, columns)[0],
+            # An item without labels keeps all of its own.
+            popularity=popularity * np.where(self._labels.n_of_item[item_rows] > 0, rest, 1),
+        )
 
     def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
         """Largest cosine between the labels of an item and of one in the history."""

@@ -5,6 +5,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from crossfade.config import Field
+from crossfade.recommenders.factor_parts import ridge_parts
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
 from crossfade.recommenders.kernels import csr_parts
 from crossfade.threads import n_threads, one_blas_thread, over
@@ -61,19 +62,29 @@ class IALS(FactorRecommender[IALSConfig]):
         Returns:
             Shape ``(n, factors)``; 0 for a user without evidence.
         """
-        width = self._item.shape[1]
-        ridge = self.config.regularisation * np.eye(width)
-        vectors = np.zeros((evidence.shape[0], width), dtype=np.float32)
+        vectors = np.zeros((evidence.shape[0], self._item.shape[1]), dtype=np.float32)
         over(
             _solve,
             len(vectors),
             *csr_parts(evidence),
             np.float32(self.config.alpha),
-            (self.item_gram + ridge).astype(np.float32),
+            self._ridge(),
             self._item,
             vectors,
         )
         return vectors
+
+    def _ridge(self) -> Floats:
+        """Gram matrix of the items plus the penalty, ``(factors, factors)``."""
+        penalty = self.config.regularisation * np.eye(len(self._item_gram))
+        return np.asarray(self._item_gram + penalty, dtype=np.float32)
+
+    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
+        """All of the score: the vector is solved in closed form, and nothing is left."""
+        extra = (self.config.alpha * evidence.data).astype(np.float32)
+        liked, asked = self._item[evidence.indices], self._item[item_rows]
+        parts = ridge_parts(self._ridge(), liked, extra, asked)
+        return parts, np.zeros(len(item_rows), dtype=np.float32)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

@@ -8,6 +8,13 @@ import numpy as np
 from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import (
+    Attribution,
+    corner,
+    of_parts,
+    rest_of,
+    weighted_items,
+)
 from crossfade.recommenders.base import Recommender, mask_unscorable
 from crossfade.recommenders.history import HistoryConfig, weighted_history
 from crossfade.recommenders.kernels import (
@@ -50,6 +57,7 @@ class ItemKNN(Recommender[ItemKNNConfig]):
 
     name = "item_knn"
     Config = ItemKNNConfig
+    attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         by_user = vote_weights(
@@ -58,8 +66,18 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         self._neighbours = nearest_items(by_user, self.config.n_neighbours, self.config.shrink)
 
     def _score(self, queries: Queries) -> Floats:
-        scores = weighted_sparse_sums(weighted_history(queries, self.config), self._neighbours)
+        scores = weighted_sparse_sums(
+            weighted_history(queries, self.config),
+            self._neighbours,
+            self._kept_parts(self._neighbours),
+        )
         return mask_unscorable(scores, queries, self.support > 0)
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """Each history item adds its similarity to the item, and nothing else does."""
+        liked, weight = weighted_items(query, self.config)
+        parts = corner(self._neighbours, liked, item_rows).T * weight
+        return of_parts(item_rows, liked, parts, rest_of(query, item_rows, self.support > 0))
 
     def similar(self, item_row: int) -> Floats:
         """Shrunk cosine to the nearest items, 0 beyond them; see `Recommender.similar`."""

@@ -17,7 +17,11 @@ Counting = Literal["once", "log", "sum"]
 """What repeats count: nothing more, log2(1 + summed strength), or the summed strength."""
 
 
-def csr_parts(matrix: Csr) -> tuple[Ints, Rows, Floats]:
+CsrParts = tuple[Ints, Rows, Floats]
+"""``indptr``, ``indices`` and ``data`` of a sparse matrix."""
+
+
+def csr_parts(matrix: Csr) -> CsrParts:
     """``indptr``, ``indices`` and ``data`` in the house types, so each kernel is compiled once."""
     return (
         matrix.indptr.astype(np.int64, copy=False),
@@ -46,10 +50,15 @@ def weighted_sums(weights: Csr, rows: Floats) -> Floats:
     return out
 
 
-def weighted_sparse_sums(weights: Csr, rows: Csr) -> Floats:
-    """``weights @ rows`` for two sparse matrices, as a dense one."""
+def weighted_sparse_sums(weights: Csr, rows: Csr, parts: CsrParts | None = None) -> Floats:
+    """``weights @ rows`` for two sparse matrices, as a dense one.
+
+    ``parts`` are those of ``rows``, for who has them already.
+    """
+    if parts is None:
+        parts = csr_parts(rows)
     out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
-    over(_add_sparse, len(out), *csr_parts(weights), *csr_parts(rows), out)
+    over(_add_sparse, len(out), *csr_parts(weights), *parts, out)
     return out
 
 

@@ -5,8 +5,9 @@ import numpy as np
 
 from crossfade.config import Field
 from crossfade.progress import track
+from crossfade.recommenders.factor_parts import ridge_parts
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, gram, transposed
+from crossfade.recommenders.kernels import csr_parts, factor_products, gram, transposed
 from crossfade.threads import over
 from crossfade.types import Csr, Doubles, Floats, Ints, Rows
 
@@ -76,12 +77,9 @@ class NMF(FactorRecommender[NMFConfig]):
         solved: Floats,
         fixed: Floats,
         sweeps: int,
-        product: Floats | None = None,
+        fixed_gram: Floats | None = None,
     ) -> Doubles:
-        """Improve ``solved`` in place; gives each row's loss on its observed pairs.
-
-        ``product`` is the `gram` of ``fixed``, for who has it already.
-        """
+        """Improve ``solved`` in place; gives each row's loss on its observed pairs."""
         loss = np.zeros(len(solved))
         over(
             _descend,
@@ -91,7 +89,7 @@ class NMF(FactorRecommender[NMFConfig]):
             np.float32(self.config.regularisation),
             np.float32(self.config.sparsity / 2),
             sweeps,
-            gram(fixed) if product is None else product,
+            gram(fixed) if fixed_gram is None else fixed_gram,
             fixed,
             solved,
             loss,
@@ -113,18 +111,37 @@ class NMF(FactorRecommender[NMFConfig]):
 
     def fold_in_users(self, evidence: Csr) -> Floats:
         """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
-        return self._fold_in(evidence, self._item, self.item_gram)
+        return self._fold_in(evidence, self._item, self._item_gram)
 
     def fold_in_items(self, evidence: Csr) -> Floats:
         """Vectors of new items from their evidence ``(n, n_users)``, training users fixed."""
-        return self._fold_in(evidence, self._user)
+        return self._fold_in(evidence, self._user, gram(self._user))
 
-    def _fold_in(self, evidence: Csr, fixed: Floats, product: Floats | None = None) -> Floats:
+    def _fold_in(self, evidence: Csr, fixed: Floats, fixed_gram: Floats) -> Floats:
         # Starts at 0 and runs until nothing moves: the objective in one vector is convex,
         # so the answer does not depend on where training left off.
         vectors = np.zeros((evidence.shape[0], fixed.shape[1]), dtype=np.float32)
-        self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS, product)
+        self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS, fixed_gram)
         return vectors
+
+    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
+        """The pull of each history item, given which factors speak at all.
+
+        Where an entry of the vector is above 0 its slope is 0, so over those factors the vector
+        is a ridge solution, linear in the pulls of the history items. Left are the L1 penalty's
+        part and what the solver stops short of. Which factors are at 0 is decided by the whole
+        history together and belongs to no item of it.
+        """
+        vector = self.fold_in_users(evidence)
+        speaks = np.flatnonzero(vector[0])
+        base = self._item_gram[np.ix_(speaks, speaks)] + self.config.regularisation * np.eye(
+            len(speaks)
+        )
+        extra = (self.config.alpha * evidence.data).astype(np.float32)
+        liked, asked = (self._item[rows][:, speaks] for rows in (evidence.indices, item_rows))
+        parts = ridge_parts(base.astype(np.float32), liked, extra, asked)
+        score = factor_products(vector[:, speaks], asked)[0]
+        return parts, score - parts.sum(axis=1)
 
 
 STARTING_PEOPLE = 2

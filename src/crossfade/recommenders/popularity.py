@@ -4,8 +4,9 @@ import numpy as np
 
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import NONE, Attribution, of_parts
 from crossfade.recommenders.base import Recommender
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Doubles, Floats
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Doubles, Floats, Rows
 
 
 class PopularityConfig(Settings):
@@ -27,6 +28,7 @@ class Popularity(Recommender[PopularityConfig]):
     name = "popularity"
     Config = PopularityConfig
     serves_cold_users = True
+    attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         total = faded_strength(dataset, self.config.half_life_days)
@@ -38,6 +40,12 @@ class Popularity(Recommender[PopularityConfig]):
 
     def _score(self, queries: Queries) -> Floats:
         return np.broadcast_to(self._share, (len(queries), queries.n_items))
+
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:  # noqa: ARG002
+        """All of it is the item's own popularity; no history has a part in it."""
+        share = self._share[item_rows]
+        nobody = np.array([NONE], dtype=np.int32)
+        return of_parts(item_rows, nobody, share[:, None], np.where(np.isnan(share), share, 0))
 
     def _state(self) -> Arrays:
         return {"share": self._share}

@@ -1,5 +1,7 @@
 """Past sessions that resemble the recent part of a history."""
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import polars as pl
@@ -7,8 +9,10 @@ import polars as pl
 from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import Recommender, mask_unscorable
 from crossfade.recommenders.kernels import csr_parts, largest_places, transposed
+from crossfade.recommenders.session_parts import session_parts
 from crossfade.threads import over
 from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
 
@@ -58,6 +62,7 @@ class SessionKNN(Recommender[SessionKNNConfig]):
 
     name = "session_knn"
     Config = SessionKNNConfig
+    attribution = "additive"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         self._sessions, self._whole_histories, age_days = past_sessions(dataset)
@@ -93,19 +98,38 @@ class SessionKNN(Recommender[SessionKNNConfig]):
         similarity: Floats = best[0, item_rows]
         return similarity
 
-    def _votes(self, queries: Queries, *, largest: bool) -> Floats:
-        recent = recent_items(queries, self.config.half_life_events, self.support > 0)
-        weights = Csr(
-            (recent.data * self._idf[recent.indices], recent.indices, recent.indptr),
-            shape=recent.shape,
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """Each neighbouring session's vote is a sum over the recent items it shares."""
+        weights = self._weights(query)
+        parts, left = session_parts(
+            weights,
+            self._sessions_of,
+            self._sessions,
+            self._vote,
+            item_rows,
+            n_neighbours=self.config.n_neighbours,
+            max_sessions=self.config.max_sessions_per_item,
         )
+        rest = rest_of(query, item_rows, self.support > 0) + left
+        found = of_parts(item_rows, weights.indices.astype(np.int32), parts, rest)
+        # Whole histories are no sessions, so what was played last is nothing special in them.
+        return replace(found, in_session=not self._whole_histories)
+
+    def _weights(self, queries: Queries) -> Csr:
+        """Weight of each recent item: how recent, times how rare."""
+        recent = recent_items(queries, self.config.half_life_events, self.support > 0)
+        values = recent.data * self._idf[recent.indices]
+        return Csr((values, recent.indices, recent.indptr), shape=recent.shape)
+
+    def _votes(self, queries: Queries, *, largest: bool) -> Floats:
+        weights = self._weights(queries)
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
         over(
             _vote,
             len(queries),
             *csr_parts(weights),
-            *csr_parts(self._sessions_of)[:2],
-            *csr_parts(self._sessions)[:2],
+            *self._kept_parts(self._sessions_of)[:2],
+            *self._kept_parts(self._sessions)[:2],
             self._vote,
             self.config.n_neighbours,
             self.config.max_sessions_per_item,

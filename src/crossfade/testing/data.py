@@ -1,11 +1,12 @@
 """Data sets small enough to know the right answer."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from crossfade.data import Dataset, Target
+from crossfade.data import Dataset, Queries, Target
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -83,3 +84,13 @@ def tiny_catalogue() -> Dataset:
         }
     )
     return Dataset.build(events, items, name="tiny", taggings=taggings)
+
+
+def one_event() -> Dataset:
+    """The smallest log there is."""
+    return Dataset.build(pl.DataFrame({"user_id": ["u"], "item_id": ["i"]}))
+
+
+def only_unwanted(n_items: int) -> Queries:
+    """Somebody who saw an item and did not want it."""
+    return replace(Queries.of_items([3], n_items), strength=np.zeros(1, dtype=np.float32))

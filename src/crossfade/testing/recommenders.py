@@ -19,8 +19,8 @@ from safetensors.numpy import load, save
 from crossfade.data import Dataset, Queries
 from crossfade.errors import NotFittedError
 from crossfade.recommenders.base import EVIDENCE, Recommender
-from crossfade.testing.data import checkerboard
-from crossfade.types import Floats
+from crossfade.testing.attribution import ATTRIBUTION_CHECKS
+from crossfade.testing.data import checkerboard, one_event, only_unwanted
 
 Maker = Callable[[], Recommender[Any]]
 
@@ -51,7 +51,7 @@ def check_the_checkerboard_is_recovered(make: Maker) -> None:
 
 def check_scores_are_finite_single_precision(make: Maker) -> None:
     """Float32, one column per item, NaN or finite, never infinite."""
-    for data in (checkerboard(), checkerboard(timed=False, rated=True), _one_event()):
+    for data in (checkerboard(), checkerboard(timed=False, rated=True), one_event()):
         scores = make().fit(data).score_batch(data.queries(range(data.n_users)))
         assert scores.dtype == np.float32
         assert scores.shape == (data.n_users, data.n_items)
@@ -106,7 +106,7 @@ def check_equal_seeds_give_equal_models(make: Maker) -> None:
 
 def check_saving_changes_nothing(make: Maker) -> None:
     """Settings and plain arrays are the whole model: bytes and back give the same scores."""
-    for data in (checkerboard(), _one_event()):
+    for data in (checkerboard(), one_event()):
         model = make().fit(data)
         arrays = load(save({name: np.asarray(x) for name, x in model.state().items()}))
         restored = type(model).restore(model.config.model_dump(mode="json"), arrays)
@@ -150,7 +150,7 @@ def check_an_empty_history_is_honest(make: Maker) -> None:
     """Without history all scores are NaN, unless the class says it serves cold users."""
     data = checkerboard()
     model = make().fit(data)
-    for cold in (Queries.of_items([], data.n_items), _only_unwanted(data.n_items)):
+    for cold in (Queries.of_items([], data.n_items), only_unwanted(data.n_items)):
         scores = model.score_batch(cold)
         assert scores.shape == (1, data.n_items)
         if type(model).serves_cold_users:
@@ -194,7 +194,7 @@ def check_one_event_is_enough(make: Maker) -> None:
 
 def check_the_smallest_log_works(make: Maker) -> None:
     """One person, one item, one event: fits, scores without infinities, has a support of 1."""
-    data = _one_event()
+    data = one_event()
     model = make().fit(data)
     assert model.support.tolist() == [1]
     assert model.score_batch(data.queries([0])).shape == (1, 1)
@@ -273,24 +273,11 @@ def check_snapshots_are_no_input(make: Maker) -> None:
     np.testing.assert_array_equal(plain, knowing)
 
 
-RECOMMENDER_CHECKS: tuple[Callable[[Maker], None], ...] = tuple(
-    check for name, check in list(globals().items()) if name.startswith("check_")
+RECOMMENDER_CHECKS: tuple[Callable[[Maker], None], ...] = (
+    *(check for name, check in list(globals().items()) if name.startswith("check_")),
+    *ATTRIBUTION_CHECKS,
 )
-"""Every check above, in order."""
-
-
-def _one_event() -> Dataset:
-    return Dataset.build(pl.DataFrame({"user_id": ["u"], "item_id": ["i"]}))
-
-
-def _only_unwanted(n_items: int) -> Queries:
-    """Somebody who saw an item and did not want it."""
-    seen = Queries.of_items([3], n_items)
-    strength: Floats = np.zeros(1, dtype=np.float32)
-    return Queries(
-        **{f.name: getattr(seen, f.name) for f in fields(seen) if f.name != "strength"},
-        strength=strength,
-    )
+"""Every check above, in order, and those of attributions."""
 
 
 def _assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -85,12 +85,14 @@ class AttentionNetwork(Gate):
         logits = attention + functional.logsigmoid(confidence) + self.start
         weights = masked_softmax(logits, batch.there)
         says = self.of_score * batch.score + self.of_rank * batch.rank
-        blended = functional.softplus(self.sharpness) * (weights * says).sum(dim=-1)
+        sharpness, parts = functional.softplus(self.sharpness), weights * says
+        blended, brought = sharpness * parts.sum(dim=-1), sharpness * parts
         if not self.residual:
-            return GateOutput(blended, weights, confidence, torch.zeros_like(blended))
+            nothing = torch.zeros_like(blended)
+            return GateOutput(blended, weights, confidence, nothing, brought)
         attended = (weights.movedim(-1, 0)[..., None] * encoded).sum(dim=0)
         rest = self.rest(torch.cat([hidden, attended], dim=-1))[..., 0]
-        return GateOutput(blended + rest, weights, confidence, rest)
+        return GateOutput(blended + rest, weights, confidence, rest, brought)
 
 
 class EachBase(nn.Module):

@@ -82,12 +82,13 @@ class Hypernetwork(Gate):
         )
         share = masked_softmax(self.start.expand(says.shape), batch.there)
         acting = share * functional.softplus(scale + unsoftplus(1.0))
-        blended = functional.softplus(self.sharpness) * (acting * says).sum(dim=-1)
+        sharpness, parts = functional.softplus(self.sharpness), acting * says
+        blended, brought = sharpness * parts.sum(dim=-1), sharpness * parts
         total = acting.sum(dim=-1, keepdim=True)
         weights = acting / total.clamp(min=torch.finfo(total.dtype).tiny)
         confidence = functional.softplus(slope) * says + level
         rest = (share * offset).sum(dim=-1) if self.residual else torch.zeros_like(blended)
-        return GateOutput(blended + rest, weights, confidence, rest)
+        return GateOutput(blended + rest, weights, confidence, rest, brought)
 
 
 def unsoftplus(value: float) -> float:

@@ -109,12 +109,13 @@ class MetaFusion(FusionModel[GateConfig]):
                 parts.append(_fused(network(self._read(piece)), piece.available))
         if not parts:
             empty = np.zeros(signals.score.shape, dtype=np.float32)
-            return Fused(empty[:, :, 0], empty, empty, residual=empty[:, :, 0])
+            return Fused(empty[:, :, 0], empty, empty, residual=empty[:, :, 0], brought=empty)
         return Fused(
             score=np.concatenate([part.score for part in parts]),
             weights=np.concatenate([part.weights for part in parts]),
             confidence=np.concatenate([p.confidence for p in parts if p.confidence is not None]),
             residual=np.concatenate([p.residual for p in parts if p.residual is not None]),
+            brought=np.concatenate([p.brought for p in parts if p.brought is not None]),
         )
 
     def _state(self) -> Arrays:
@@ -150,6 +151,7 @@ def _fused(output: GateOutput, there: Bools) -> Fused:
         weights=weights,
         confidence=confidence,
         residual=np.where(spoken, output.residual.numpy(), nan),
+        brought=output.brought.numpy(),
     )
 
 

@@ -27,12 +27,14 @@ class GateOutput:
         weights: Sum to 1 over the bases that are there, ``(B, L, S)``; 0 where none is.
         confidence: Logit of the probability that each base's candidate is wanted, ``(B, L, S)``.
         residual: Part of the score that no base accounts for, ``(B, L)``.
+        brought: What each base brought to the rest of it, ``(B, L, S)``.
     """
 
     score: Tensor
     weights: Tensor
     confidence: Tensor
     residual: Tensor
+    brought: Tensor
 
 
 class Gate(nn.Module):
@@ -106,9 +108,10 @@ class GateNetwork(Gate):
         logits = self.gate_logits(hidden, batch) + functional.logsigmoid(confidence) + self.start
         weights = masked_softmax(logits, batch.there)
         says = self.of_score * batch.score + self.of_rank * batch.rank
-        blended = functional.softplus(self.sharpness) * (weights * says).sum(dim=-1)
+        sharpness, parts = functional.softplus(self.sharpness), weights * says
+        blended, brought = sharpness * parts.sum(dim=-1), sharpness * parts
         rest = self.rest(hidden)[..., 0] if self.residual else torch.zeros_like(blended)
-        return GateOutput(blended + rest, weights, confidence, rest)
+        return GateOutput(blended + rest, weights, confidence, rest, brought)
 
     def expect(self, frequency: float) -> None:
         """Start every base's confidence at how often candidates are wanted at all."""

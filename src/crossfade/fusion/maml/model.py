@@ -8,6 +8,7 @@ import torch
 from crossfade.context.scaling import ContextScaler
 from crossfade.errors import DataError
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.contributions import acted
 from crossfade.fusion.maml.adapting import Adapted, adapt_people, fused
 from crossfade.fusion.maml.config import MamlConfig
 from crossfade.fusion.maml.inner import Weights
@@ -24,7 +25,7 @@ from crossfade.fusion.maml.training import (
 from crossfade.fusion.matrix import check_scale, fitted, wanted_lists
 from crossfade.fusion.static import tune_static
 from crossfade.training.loop import train as train_network
-from crossfade.types import Arrays, Bools, Ints
+from crossfade.types import Arrays, Bools, Doubles, Ints
 
 
 class Maml(FusionModel[MamlConfig]):
@@ -122,6 +123,9 @@ class Maml(FusionModel[MamlConfig]):
             there = torch.from_numpy(places >= 0).reshape(-1, *[1] * start.ndim)
             weights[name] = torch.where(there, own, start.detach())
         return fused(gate, weights, signals, reader.read(signals))
+
+    def _brought(self, signals: Signals, fused: Fused) -> Doubles:
+        return acted(fused.weights[0], signals.score[0], signals.available[0])
 
     def check(self, signals: Signals) -> None:
         """As in every model; scores that were not scaled are refused too.

@@ -14,6 +14,7 @@ from crossfade.features.acclaim import ItemAcclaim
 from crossfade.features.text import TextEncoder, item_texts, make_encoder
 from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.registry import restore_encoder
+from crossfade.recommenders.attribution import Attribution, of_parts, without_each
 from crossfade.recommenders.base import Change, Embeddings, Recommender
 from crossfade.recommenders.kernels import cosines, factor_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -28,6 +29,9 @@ from crossfade.recommenders.two_tower.serving import (
 from crossfade.recommenders.two_tower.weekly import carried_over, previous_vectors, update_users
 from crossfade.training.history import History
 from crossfade.types import Arrays, Bools, Csr, Floats, Rows
+
+LEFT_OUT = 20
+"""Items of a history that are left out one by one to see what a score owes to them, the newest ones."""
 
 KEPT = ("output_dim", "n_networks", "encoder", "item", "user")
 """Settings that weights belong to, which no update can change."""
@@ -59,6 +63,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
     serves_cold_items = True
     reads_tastes = True
     updates = True
+    attribution = "leave_one_out"
 
     _reader: Reader
     _item: Floats
@@ -160,6 +165,21 @@ class TwoTower(Recommender[TwoTowerConfig]):
         scores[:, np.isnan(self._item[:, 0])] = np.nan
         return scores
 
+    def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
+        """What the score loses without each of the newest items of the history.
+
+        The towers are not linear, so these parts do not add up to the score; ``rest`` is what
+        they leave. Items beyond the newest `LEFT_OUT` are in it as well.
+        """
+        liked = _newest(query, LEFT_OUT)
+        user = joined_users(self._vectors(without_each(query, liked)), self._networks)
+        temperature = np.float32(joined_temperature(self._networks))
+        scores = factor_products(user, np.nan_to_num(self._item[item_rows])) / temperature
+        parts = (scores[0] - scores[1:]).T
+        rest = scores[0] - parts.sum(axis=1)
+        rest[np.isnan(self._item[item_rows, 0])] = np.nan
+        return of_parts(item_rows, liked, parts, rest)
+
     def _vectors(self, queries: Queries) -> list[Floats]:
         """What each network says of some requests, before normalisation."""
         inputs = self._reader.read(queries)
@@ -223,6 +243,13 @@ class TwoTower(Recommender[TwoTowerConfig]):
         self._encoder = (json.loads(settings), part("encoder"))
         self._networks = tuple(network(place) for place in range(self.config.n_networks))
         self._reader = Reader.from_arrays(part("reader"), self.config.item, self.config.user)
+
+
+def _newest(query: Queries, most: int) -> Rows:
+    """The items of one history that were wanted last, ascending."""
+    wanted = query.item_row[query.strength > 0][::-1]
+    rows, last = np.unique(wanted, return_index=True)
+    return np.sort(rows[np.argsort(last, kind="stable")[:most]]).astype(np.int32)
 
 
 def _weekly(config: TwoTowerConfig) -> TwoTowerConfig:

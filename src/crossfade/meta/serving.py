@@ -1,0 +1,255 @@
+"""From requests to ranked lists: the one way that single requests and batches take."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossfade.data import Dataset, Queries
+from crossfade.meta.blending import Blend
+from crossfade.meta.listing import Listed, list_candidates
+from crossfade.meta.probability import Probability
+from crossfade.meta.recommendation import Names, Recommendation
+from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
+from crossfade.types import Bools, Doubles, Floats
+
+AT_ONCE = 32
+"""Requests that are listed together, so that memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What must hold for every item of some lists, in the words of the outside world.
+
+    Attributes:
+        block: Ids of items that are not listed; unknown ones are ignored.
+        allow: Ids of the only items that may be listed; None allows all, unknown ones are ignored.
+        rules: What items must fulfil, such as ``not genres has "comedy"``; see `ranking.rules`.
+    """
+
+    block: Sequence[str] = ()
+    allow: Sequence[str] | None = None
+    rules: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.block or self.rules) or self.allow is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """The list of one request; n items.
+
+    Attributes:
+        ranked: What was chosen, and what gave way.
+        score: Blended, ``(n,)``.
+        probability: That the person wants it, ``(n,)``; NaN where no calibrated model spoke.
+        uncertainty: How unsure the score is, ``(n,)``; NaN where nothing is said of that.
+        by_model: Whether the learned model answered.
+        weights: Of the bases in each score, ``(n, S)``; NaN where the model weighs none, None
+            where it did not answer.
+    """
+
+    ranked: Ranked
+    score: Floats
+    probability: Doubles
+    uncertainty: Floats
+    by_model: bool
+    weights: Floats | None
+
+
+class ListMaker:
+    """Lists candidates and ranks them.
+
+    Args:
+        dataset: Whose items they are.
+        blend: What scores.
+        probability: Of the learned model's scores; None where it is not calibrated.
+    """
+
+    def __init__(self, dataset: Dataset, blend: Blend, probability: Probability | None) -> None:
+        self.blend, self.probability = blend, probability
+        self.catalogue = RankingCatalogue(dataset.items)
+        self.names = Names(dataset)
+        self._ids = dataset.item_ids
+        times = dataset.time_us
+        self._end_us = None if times is None or not len(times) else int(times[-1]) + 1
+
+    def serve(
+        self,
+        queries: Queries,
+        k: int,
+        config: RankingConfig,
+        filters: Filters | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> list[Served]:
+        """The list of each request.
+
+        A request without a time is one at the end of the log, where items come and go.
+
+        Args:
+            queries: Any number.
+            k: Length of each list; fewer come back where fewer may be listed.
+            config: How lists are ranked.
+            filters: What must hold for every item.
+            rng: For slots left to chance.
+
+        Raises:
+            ConfigError: As `rank`.
+        """
+        given = self._conditions(filters or Filters())
+        only = self._only(given, config) if filters else None
+        served = []
+        for batch in _batches(queries):
+            least = k if k > self._usual else 0
+            listed = list_candidates(self.blend, batch, self.probability, only, least)
+            for at in range(len(batch)):
+                conditions = self._of_request(given, batch, at, config)
+                ranked = partial(
+                    rank,
+                    catalogue=self.catalogue,
+                    k=k,
+                    config=config,
+                    conditions=conditions,
+                    rng=rng,
+                )
+                served.append(self._served(listed, at, ranked))
+        return served
+
+    @property
+    def _usual(self) -> int:
+        learned = self.blend.learned
+        return 0 if learned is None else learned.lists.n_candidates
+
+    def _conditions(self, filters: Filters) -> Conditions:
+        return Conditions(
+            block=self._ids.rows(filters.block),
+            allow=None if filters.allow is None else self._ids.rows(filters.allow),
+            rules=tuple(filters.rules),
+        )
+
+    def _only(self, given: Conditions, config: RankingConfig) -> Bools:
+        """Items that may be listed at all, so that candidates are not spent on others."""
+        only: Bools = self.catalogue.allowed((*config.rules, *given.rules)).copy()
+        if given.allow is not None:
+            only &= np.isin(np.arange(len(only)), given.allow)
+        only[given.block[given.block >= 0]] = False
+        return only
+
+    def _of_request(
+        self, given: Conditions, queries: Queries, at: int, config: RankingConfig
+    ) -> Conditions:
+        start, stop = queries.indptr[at], queries.indptr[at + 1]
+        past = queries.item_row[start:stop]
+        moment = self._end_us if queries.as_of_us is None else int(queries.as_of_us[at])
+        history = None
+        if config.calibrated > 0:
+            wanted = queries.strength[start:stop] > 0
+            history = self.catalogue.genre_shares(
+                past[wanted], queries.strength[start:stop][wanted]
+            )
+        return replace(
+            given,
+            seen=past if self.blend.exclude_seen else past[:0],
+            as_of_us=moment if self.catalogue.has_windows else None,
+            history=history,
+        )
+
+    def _served(self, listed: Listed, at: int, ranked_by: Callable[[Candidates], Ranked]) -> Served:
+        there = np.flatnonzero(listed.item_row[at] >= 0)
+        score, chance, doubt = (
+            part[at][there] for part in (listed.score, listed.probability, listed.uncertainty)
+        )
+        by_model = bool(listed.by_model[at])
+        candidates = Candidates(
+            listed.item_row[at][there],
+            score,
+            chance if by_model and self.probability is not None else None,
+            doubt if by_model else None,
+        )
+        ranked = ranked_by(candidates)
+        place = ranked.place
+        weights = None
+        if by_model and listed.weights is not None:
+            weights = listed.weights[at][there[place]]
+        return Served(ranked, score[place], chance[place], doubt[place], by_model, weights)
+
+    def lines(self, query: Queries, served: Served) -> list[Recommendation]:
+        """The list of a single request for people, best first."""
+        rows = served.ranked.item_row
+        if served.weights is None:
+            shares = self.blend.shares(query, rows)
+        else:
+            shares = _shares(self.blend.labels, served.weights)
+        return [
+            Recommendation(
+                rank=at + 1,
+                item_id=item_id,
+                title=title,
+                creator=creator,
+                score=float(served.score[at]),
+                weights=shares[at],
+                probability=_known(served.probability[at]),
+                uncertainty=_known(served.uncertainty[at]),
+                propensity=float(served.ranked.propensity[at]),
+            )
+            for at, (item_id, title, creator) in enumerate(self.names.of(rows))
+        ]
+
+
+def list_table(users: Sequence[str], served: Sequence[Served], ids: pl.Series) -> pl.DataFrame:
+    """Lists of many users below one another.
+
+    Args:
+        users: Whose each list is.
+        served: The lists.
+        ids: Of all items, by row.
+
+    Returns:
+        ``user_id``, ``rank`` (1 for the best), ``item_id``, ``score``, ``probability`` (null where no
+        calibrated model spoke) and ``propensity``.
+    """
+    sizes = [len(one.score) for one in served]
+    ranks = [np.arange(1, size + 1) for size in sizes]
+
+    def below(arrays: list[Any], kind: Any) -> Any:
+        return np.concatenate([np.zeros(0, kind), *arrays]).astype(kind)
+
+    rows = below([one.ranked.item_row for one in served], np.int64)
+    return pl.DataFrame(
+        {
+            "user_id": pl.Series(users, dtype=pl.String).gather(
+                np.repeat(np.arange(len(sizes)), sizes)
+            ),
+            "rank": below(ranks, np.int32),
+            "item_id": ids.gather(rows),
+            "score": below([one.score for one in served], np.float32),
+            "probability": pl.Series(
+                below([one.probability for one in served], np.float64)
+            ).fill_nan(None),
+            "propensity": below([one.ranked.propensity for one in served], np.float64),
+        }
+    )
+
+
+def _shares(labels: Sequence[str], weights: Floats) -> list[dict[str, float]]:
+    """What acted by label; nothing where no base is weighed."""
+    return [
+        {label: weight for label, weight in zip(labels, line, strict=True) if weight > 0}
+        for line in weights.tolist()
+    ]
+
+
+def _batches(queries: Queries) -> Iterator[Queries]:
+    # A single request stays the very object it is, which what was said of it is found by.
+    if len(queries) == 1:
+        yield queries
+    else:
+        for _, batch in queries.batches(AT_ONCE):
+            yield batch
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
