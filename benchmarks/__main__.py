@@ -22,6 +22,7 @@ BENCHMARKS = (
     "honesty",
     "episodes_speed",
     "fusion_speed",
+    "bundle_load",
 )
 
 

@@ -40,6 +40,10 @@ from crossfade.types import Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
+_FIELDS = ("choice", "config", "exclude_seen", "fusion", "metrics", "mode", "n_events", "n_items", "n_users",
+           "name", "previous", "seed", "target")  # fmt: skip
+"""What the header of a bundle may hold."""
+
 
 class HybridModel:
     """A trained system: a log and catalogue, fitted bases, and their blend."""
@@ -311,19 +315,16 @@ class HybridModel:
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
-        bases = self.bases
+        bases, choice = self.bases, self.blend.choice
         header = {
             "config": self.config.model_dump(),
-            "choice": vars(self.blend.choice),
+            "choice": vars(choice),
+            "metrics": {"blend_ndcg": choice.calibrate_blend, "base_ndcg": choice.calibrate_base},
             "exclude_seen": self.blend.exclude_seen,
             "seed": self.seed,
             "mode": self.mode,
             "previous": self.previous,
-            "name": self.dataset.name,
-            "target": self.dataset.target.model_dump(),
-            "n_users": self.dataset.n_users,
-            "n_items": self.dataset.n_items,
-            "n_events": self.dataset.n_events,
+            **self.dataset.facts,
         }
         arrays = {f"base-{label}": base.state() for label, base in bases.items()}
         if self.learned is not None:
@@ -337,11 +338,12 @@ class HybridModel:
         """Read a bundle.
 
         Raises:
-            BundleError: If it is missing, damaged or from a newer crossfade.
+            BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory)
+        bundle = load_bundle(directory, _FIELDS)
         header = bundle.header
         try:
+            told = header["choice"]
             config = validate(HybridConfig, header["config"], str(directory))
             target = validate(Target, header["target"], str(directory))
             dataset = Dataset.from_tables(bundle.frames, header["name"], target)
@@ -354,9 +356,7 @@ class HybridModel:
                 config,
                 bases,
                 learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
-                choice=BlendChoice(
-                    **{**header["choice"], "flags": tuple(header["choice"]["flags"])}
-                ),
+                choice=BlendChoice(**{**told, "flags": tuple(told["flags"])}),
                 exclude_seen=header["exclude_seen"],
                 seed=header["seed"],
                 version=bundle.version,

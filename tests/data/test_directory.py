@@ -113,6 +113,9 @@ def test_a_table_that_is_not_listed_is_named(timed: Dataset, tmp_path: Path, tab
     files = manifest(tmp_path)["files"]
     del files[f"{table}.parquet"]
     change_manifest(tmp_path, files=files)
+    with pytest.raises(BundleError, match=f"{table}.parquet: is not in the manifest.json of this"):
+        load_dataset(tmp_path)
+    next(tmp_path.rglob(f"{table}.parquet")).unlink()
     with pytest.raises(BundleError, match=f"damaged \\('{table}' is missing\\); import"):
         load_dataset(tmp_path)
 

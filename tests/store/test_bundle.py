@@ -1,4 +1,5 @@
 import json
+import mmap
 import pickle
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from crossfade.errors import BundleError
 from crossfade.files import MANIFEST, sha256
 from crossfade.store import Bundle, bundle, load_bundle, save_bundle
 from crossfade.testing import tiny_catalogue
+from crossfade.types import Arrays
 
 CONTENT = Bundle(
     {"seed": 3, "metrics": {"ndcg@10": 0.05}},
@@ -148,6 +150,132 @@ def test_a_part_with_a_right_checksum_and_wrong_content_is_damaged(
     path.write_bytes(b"neither arrays nor tables")
     files = json.loads((tmp_path / MANIFEST).read_text())["files"]
     change_manifest(tmp_path, files={**files, part: sha256(path)})
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(tmp_path)
+
+
+def test_a_field_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    save_bundle(CONTENT, tmp_path)
+    assert load_bundle(tmp_path, ("seed", "metrics")).header["seed"] == 3
+    change_manifest(tmp_path, surprise=1)
+    with pytest.raises(BundleError, match="unknown field surprise in its manifest; it was changed"):
+        load_bundle(tmp_path, ("seed", "metrics"))
+
+
+@pytest.mark.parametrize("group", ["arrays", "frames"])
+def test_a_listed_file_that_belongs_to_nothing_is_refused(tmp_path: Path, group: str) -> None:
+    save_bundle(CONTENT, tmp_path)
+    change_manifest(tmp_path, **{group: []})
+    with pytest.raises(BundleError, match="is not both a file and an array or frame"):
+        load_bundle(tmp_path)
+
+
+# -- schemas of before -----------------------------------------------------------------
+
+
+def as_schema_0(directory: Path) -> None:
+    """A made-up layout in which the seed was called chance, and array n was counted from 1."""
+    old = {name: value for name, value in CONTENT.header.items() if name != "seed"}
+    arrays: dict[str, Arrays] = {
+        **CONTENT.arrays,
+        "base-b": {"n": np.array([2, 3], dtype=np.int64)},
+    }
+    save_bundle(Bundle({**old, "chance": 3}, arrays, CONTENT.frames), directory)
+    change_manifest(directory, schema=0)
+
+
+def from_schema_0(old: Bundle) -> Bundle:
+    header = {**old.header, "seed": old.header["chance"]}
+    del header["chance"]
+    counted = {"n": old.arrays["base-b"]["n"] - 1}
+    return Bundle(header, {**old.arrays, "base-b": counted}, old.frames, old.version)
+
+
+def test_an_old_schema_is_refused_with_the_mend(tmp_path: Path) -> None:
+    as_schema_0(tmp_path)
+    with pytest.raises(
+        BundleError, match="has schema 0, this crossfade reads 1 and later; make it"
+    ):
+        load_bundle(tmp_path)
+
+
+def test_an_old_schema_with_a_migration_is_read_as_todays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_schema_0(tmp_path)
+    monkeypatch.setitem(bundle.MIGRATIONS, 0, from_schema_0)
+    loaded = load_bundle(tmp_path, ("seed", "metrics"))
+    assert (loaded.header["seed"], loaded.header["schema"]) == (3, 1)
+    np.testing.assert_array_equal(loaded.arrays["base-b"]["n"], CONTENT.arrays["base-b"]["n"])
+    save_bundle(loaded, tmp_path / "new")
+    monkeypatch.delitem(bundle.MIGRATIONS, 0)
+    assert load_bundle(tmp_path / "new").header["seed"] == 3
+
+
+def test_migrations_follow_each_other_and_a_gap_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_schema_0(tmp_path)
+    monkeypatch.setattr(bundle, "SCHEMA", 3)
+
+    def noted(old: Bundle) -> Bundle:
+        steps = [*old.header.get("steps", []), old.header["schema"]]
+        return Bundle({**old.header, "steps": steps}, old.arrays, old.frames, old.version)
+
+    for schema in (1, 2):
+        monkeypatch.setitem(bundle.MIGRATIONS, schema, noted)
+    with pytest.raises(BundleError, match="reads 1 and later"):
+        load_bundle(tmp_path)
+    monkeypatch.setitem(bundle.MIGRATIONS, 0, noted)
+    assert load_bundle(tmp_path).header["steps"] == [0, 1, 2]
+
+
+# -- arrays are mapped -----------------------------------------------------------------
+
+
+def test_arrays_are_mapped_and_writing_to_one_never_reaches_the_file(tmp_path: Path) -> None:
+    save_bundle(CONTENT, tmp_path)
+    loaded = load_bundle(tmp_path).arrays["base-a"]["x"]
+    owner: object = loaded.base
+    assert isinstance(owner, mmap.mmap)
+    loaded[0, 0] = 7
+    again = load_bundle(tmp_path)  # every checksum still holds
+    assert again.arrays["base-a"]["x"][0, 0] == 0
+
+
+def test_a_new_version_does_not_disturb_the_arrays_of_a_loaded_one(tmp_path: Path) -> None:
+    save_bundle(CONTENT, tmp_path)
+    loaded = load_bundle(tmp_path)
+    save_bundle(Bundle({}, {"base-a": {"x": np.full((2, 3), 9, dtype=np.float32)}}, {}), tmp_path)
+    np.testing.assert_array_equal(loaded.arrays["base-a"]["x"], CONTENT.arrays["base-a"]["x"])
+
+
+@pytest.mark.parametrize(
+    "kind", ["?", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8", "c8"]
+)
+def test_every_kind_of_number_comes_back_aligned(tmp_path: Path, kind: str) -> None:
+    arrays = {
+        "odd": np.array([1, 0, 1], dtype=np.uint8),
+        "x": np.arange(6).reshape(2, 3).astype(kind),
+        "one": np.array(1, dtype=kind),
+        "none": np.zeros((0, 2), dtype=kind),
+    }
+    save_bundle(Bundle({}, {"m": dict(arrays)}, {}), tmp_path)
+    loaded = load_bundle(tmp_path).arrays["m"]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded[name], array)
+        assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
+        assert loaded[name].flags.aligned
+        assert loaded[name].flags.writeable
+
+
+def test_arrays_that_reach_beyond_their_file_are_damage_even_with_a_right_checksum(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / f"parts-{save_bundle(CONTENT, tmp_path)}" / "base-b.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    files = json.loads((tmp_path / MANIFEST).read_text())["files"]
+    change_manifest(tmp_path, files={**files, path.name: sha256(path)})
     with pytest.raises(BundleError, match="damaged"):
         load_bundle(tmp_path)
 

@@ -19,6 +19,7 @@ from crossfade.cli import (
     importing,
     indexing,
     recommending,
+    registering,
 )
 from crossfade.errors import CrossfadeError
 
@@ -62,6 +63,7 @@ app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
 app.command("index")(indexing.index)
+app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("doctor")(checking.doctor)
 

@@ -77,7 +77,15 @@ def open_cache(directory: Path | None, settings: "HybridConfig") -> "ListCache |
 
 def fit(
     dataset: DatasetArgument,
-    bundle: Annotated[Path, typer.Option("--bundle", help="Where the trained system goes.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Where the trained system goes.")
+    ] = None,
+    registry: Annotated[
+        Path | None, typer.Option("--registry", help="Or a registry, where it is one version more.")
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let the registry serve the new version at once.")
+    ] = False,
     config: ConfigOption = None,
     weekly_from: Annotated[
         Path | None,
@@ -94,8 +102,8 @@ def fit(
 ) -> None:
     """Train the bases, learn out of time how to blend them, and write one bundle."""
     from crossfade.cli.progress import reporter
+    from crossfade.cli.registering import keep, refuse_place
     from crossfade.data import load_dataset
-    from crossfade.files import refuse_foreign
     from crossfade.hybrid import HybridModel
     from crossfade.progress import reporting_to
 
@@ -107,7 +115,7 @@ def fit(
         raise typer.BadParameter(
             "--weekly-from keeps the blend of that bundle and makes no lists; leave --cache out"
         )
-    refuse_foreign(bundle, "bundle")  # now, not after an hour of fitting
+    refuse_place(bundle, registry, promote=promote)  # now, not after an hour of fitting
     settings = read_config(config, fusion, device)
     kept = open_cache(cache, settings)
     with reporting_to(reporter()):
@@ -116,11 +124,11 @@ def fit(
         else:
             before = HybridModel.load(weekly_from)
             model = HybridModel.update(before, load_dataset(dataset), seed, device)
-    version = model.save(bundle)
+    place = keep(model, bundle, registry, promote=promote)
     for line in describe(model):
         typer.echo(line)
     origin = "" if model.previous is None else f", updated from version {model.previous}"
-    typer.echo(f"bundle: {bundle} (version {version}{origin})")
+    typer.echo(f"{place} (version {model.version}{origin})")
 
 
 def describe(model: "HybridModel") -> list[str]:

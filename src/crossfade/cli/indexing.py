@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from crossfade.cli.recommending import BundleOption, CountOption
+from crossfade.cli.recommending import BundleOption, CountOption, ServingOption, load_model
 
 if TYPE_CHECKING:
     from crossfade.hybrid import HybridModel
@@ -16,8 +16,9 @@ Storage = Literal["float32", "float16", "pq"]
 
 
 def index(
-    bundle: BundleOption,
     out: Annotated[Path, typer.Option("--out", help="Where the index goes.")],
+    bundle: BundleOption = None,
+    registry: ServingOption = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -35,16 +36,15 @@ def index(
     ] = None,
     k: CountOption = 10,
 ) -> None:
-    """Export the item vectors of one base under the bundle's version; print what was measured."""
+    """Export the item vectors of one base under the system's version; print what was measured."""
     from crossfade.cli.progress import reporter
     from crossfade.config import validate
     from crossfade.files import refuse_foreign
-    from crossfade.hybrid import HybridModel
     from crossfade.index import IndexConfig
     from crossfade.progress import reporting_to
 
     refuse_foreign(out, "vector index")
-    model = HybridModel.load(bundle)
+    model = load_model(bundle, registry)
     if like is not None:
         model.dataset.item_ids.row(like)  # an unknown id is told before the long work
     config = validate(IndexConfig, {"kind": kind, "storage": storage}, "index")

@@ -12,16 +12,20 @@ import typer
 from crossfade.cli.fitting import JsonOption
 
 if TYPE_CHECKING:
-    from crossfade.hybrid import Recommendation
+    from crossfade.hybrid import HybridModel, Recommendation
 
 BundleOption = Annotated[
-    Path, typer.Option("--bundle", help="Directory written by `crossfade fit`.")
+    Path | None, typer.Option("--bundle", help="Directory written by `crossfade fit`.")
+]
+ServingOption = Annotated[
+    Path | None, typer.Option("--registry", help="Or a registry; its promoted version answers.")
 ]
 CountOption = Annotated[int, typer.Option("-k", min=1, help="How many items.")]
 
 
 def recommend(
-    bundle: BundleOption,
+    bundle: BundleOption = None,
+    registry: ServingOption = None,
     user: Annotated[str | None, typer.Option("--user", help="Somebody in the log.")] = None,
     like: Annotated[
         list[str] | None,
@@ -52,8 +56,7 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Print the best items for one person, best first: a user, a stranger with tastes, or both."""
-    from crossfade.hybrid import HybridModel
-
+    one_place(bundle, registry)
     liked = [*(like or []), *_split(items or "")]
     if items is not None and not _split(items):
         raise typer.BadParameter("--items is empty; give at least one item id")
@@ -65,7 +68,7 @@ def recommend(
     if as_of is not None and user is None:
         raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
     moment = None if as_of is None else _moment(as_of)
-    model = HybridModel.load(bundle)
+    model = load_model(bundle, registry)
     lines = model.recommend(
         user=user,
         items=said["items"],
@@ -84,19 +87,41 @@ def recommend(
 
 
 def similar(
-    bundle: BundleOption,
     item: Annotated[str, typer.Option("--item", help="The item to start from.")],
+    bundle: BundleOption = None,
+    registry: ServingOption = None,
     k: CountOption = 10,
     as_json: JsonOption = False,
 ) -> None:
     """Print the items most like one item."""
-    from crossfade.hybrid import HybridModel
-
-    model = HybridModel.load(bundle)
+    model = load_model(bundle, registry)
     source, lines = model.similar(item, k)
     if not lines:
         typer.echo(f"no base knows anything like {item}", err=True)
     _print({"item": item, "k": k, "by": source, "version": model.version}, lines, as_json)
+
+
+def one_place(bundle: Path | None, registry: Path | None) -> None:
+    """Raise a wrong call unless exactly one of them is given."""
+    if (bundle is None) == (registry is None):
+        raise typer.BadParameter("give either --bundle or --registry")
+
+
+def load_model(bundle: Path | None, registry: Path | None) -> "HybridModel":
+    """The system of a bundle, or the one that a registry serves.
+
+    Raises:
+        BundleError: As `HybridModel.load` and `Registry.read_promoted`.
+        typer.BadParameter: Unless exactly one of them is given.
+    """
+    from crossfade.hybrid import HybridModel
+    from crossfade.store import Registry
+
+    one_place(bundle, registry)
+    if bundle is not None:
+        return HybridModel.load(bundle)
+    assert registry is not None
+    return Registry(registry).read_promoted(HybridModel.load)
 
 
 def _split(ids: str) -> list[str]:

@@ -45,11 +45,7 @@ def save_dataset(
             shutil.copyfile(file, parts / file.name)
 
     header = {
-        "name": dataset.name,
-        "target": dataset.target.model_dump(),
-        "n_events": dataset.n_events,
-        "n_users": dataset.n_users,
-        "n_items": dataset.n_items,
+        **dataset.facts,
         "has_times": dataset.has_times,
         "source": json.loads(json.dumps(source or {}, default=str)),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cached_property
 
 import polars as pl
 
@@ -9,27 +10,32 @@ N_NEAR, N_COMMON = 3, 5
 
 
 class LabelIndex:
-    """The genres, or moods, of a catalogue, the commonest first.
+    """The genres, or moods, of a catalogue; they are looked for when first needed.
 
     Attributes:
         noun: ``"genre"`` or ``"mood"``.
-        names: Labels in lower case without outer spaces.
     """
 
     def __init__(self, items: pl.DataFrame, noun: str) -> None:
-        """Read the column ``genres`` or ``moods``; a catalogue without it has none."""
+        """Take a catalogue; one without the column ``genres`` or ``moods`` has none."""
         self.noun = noun
-        self.names: tuple[str, ...] = ()
-        column = f"{noun}s"
-        if column in items.columns:
-            label = pl.col(column).cast(pl.List(pl.String)).explode()
-            label = label.str.to_lowercase().str.strip_chars()
-            counts = items.select(label=label).filter(pl.col("label") != "")
-            ordered = (
-                counts["label"].value_counts().sort(["count", "label"], descending=[True, False])
-            )
-            self.names = tuple(ordered["label"])
-        self._known = frozenset(self.names)
+        self._items = items
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Labels in lower case without outer spaces, the commonest first."""
+        column = f"{self.noun}s"
+        if column not in self._items.columns:
+            return ()
+        label = pl.col(column).cast(pl.List(pl.String)).explode()
+        label = label.str.to_lowercase().str.strip_chars()
+        counts = self._items.select(label=label).filter(pl.col("label") != "")
+        ordered = counts["label"].value_counts().sort(["count", "label"], descending=[True, False])
+        return tuple(ordered["label"])
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.names)
 
     def split(self, asked: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The labels that some item carries, and the ones none does; each as written, once."""

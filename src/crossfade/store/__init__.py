@@ -1,5 +1,8 @@
 """Bytes and rows on disk; imports no model."""
 
 from crossfade.store.bundle import Bundle, load_bundle, save_bundle
+from crossfade.store.difference import Difference
+from crossfade.store.registry import Registry
+from crossfade.store.version import Version
 
-__all__ = ["Bundle", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "Difference", "Registry", "Version", "load_bundle", "save_bundle"]

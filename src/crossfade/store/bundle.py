@@ -1,19 +1,24 @@
 """`Bundle`: one directory that holds a whole trained system, nothing in it can run code."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from crossfade.errors import BundleError
 from crossfade.files import publish, read_published, unwrapped, write_parquet
+from crossfade.store.mapped import map_arrays
 from crossfade.types import Arrays
 
 SCHEMA = 1
+
+_OWN_FIELDS = frozenset({"arrays", "crossfade", "files", "frames", "kind", "schema", "version"})
+"""What every manifest of a bundle holds beside the header."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class Bundle:
     version: str = ""
 
 
+_CHANGED = "it was changed by hand or written by another crossfade; restore it or fit again"
+
+MIGRATIONS: dict[int, Callable[[Bundle], Bundle]] = {}
+"""From each older schema to the next one. A schema that no chain of these leads on from is refused."""
+
+
 def save_bundle(bundle: Bundle, directory: Path) -> str:
     """Write a bundle so that readers see the old or the new one, and return its version id.
 
@@ -42,7 +53,8 @@ def save_bundle(bundle: Bundle, directory: Path) -> str:
 
     def write(parts: Path) -> None:
         for name, arrays in bundle.arrays.items():
-            whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+            # Not `ascontiguousarray`, which gives single numbers a dimension.
+            whole = {key: np.asarray(array, order="C") for key, array in arrays.items()}
             part = parts / f"{name}.safetensors"
             try:
                 save_file(whole, part)
@@ -55,23 +67,67 @@ def save_bundle(bundle: Bundle, directory: Path) -> str:
     return publish(directory, "bundle", SCHEMA, {**bundle.header, **names}, write)
 
 
-def load_bundle(directory: Path) -> Bundle:
+def load_bundle(directory: Path, fields: Collection[str] | None = None) -> Bundle:
     """Read a bundle, every file checked before any is used.
 
+    Arrays are mapped, not read; see `map_arrays`.
+
+    Args:
+        directory: Where it lives.
+        fields: What its header may hold; None takes anything.
+
     Raises:
-        BundleError: If it is missing, damaged or from a newer crossfade.
+        BundleError: If it is missing, damaged, from a newer crossfade, from one too old, or holds
+            anything that is not expected.
     """
 
     def read(manifest: dict[str, Any], parts: Path) -> Bundle:
-        def checked(name: str) -> Path:
-            manifest["files"][name]  # no checksum, no reading: KeyError
-            return parts / name
-
+        _refuse_odd_files(directory, manifest)
         try:
-            arrays = {n: load_file(checked(f"{n}.safetensors")) for n in manifest["arrays"]}
-            frames = {n: pl.read_parquet(checked(f"{n}.parquet")) for n in manifest["frames"]}
-        except (KeyError, TypeError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
+            arrays = {n: map_arrays(parts / f"{n}.safetensors") for n in manifest["arrays"]}
+            # In one piece: a column in many is copied each time somebody wants it as an array.
+            frames = {
+                n: pl.read_parquet(parts / f"{n}.parquet").rechunk() for n in manifest["frames"]
+            }
+        except (KeyError, OSError, SafetensorError, pl.exceptions.PolarsError) as error:
             raise BundleError(f"{directory}: damaged ({error}); restore it or fit again") from None
-        return Bundle(manifest, arrays, frames, manifest["version"])
+        bundle = _migrated(Bundle(manifest, arrays, frames, manifest["version"]))
+        unknown = set() if fields is None else bundle.header.keys() - set(fields) - _OWN_FIELDS
+        if unknown:
+            raise BundleError(
+                f"{directory}: unknown field {min(unknown)} in its manifest; {_CHANGED}"
+            )
+        return bundle
 
-    return read_published(directory, "bundle", SCHEMA, read)
+    return read_published(directory, "bundle", SCHEMA, read, oldest_schema())
+
+
+def oldest_schema() -> int:
+    """The oldest layout from which `MIGRATIONS` lead to today's without a gap."""
+    oldest = SCHEMA
+    while oldest - 1 in MIGRATIONS:
+        oldest -= 1
+    return oldest
+
+
+def _migrated(bundle: Bundle) -> Bundle:
+    """The same system in today's layout."""
+    for schema in range(bundle.header["schema"], SCHEMA):
+        bundle = MIGRATIONS[schema](bundle)
+        bundle = replace(bundle, header={**bundle.header, "schema": schema + 1})
+    return bundle
+
+
+def _refuse_odd_files(directory: Path, manifest: dict[str, Any]) -> None:
+    """Raise unless the files are exactly the arrays and frames of the manifest."""
+    named = [manifest.get("arrays"), manifest.get("frames")]
+    if not all(isinstance(g, list) and all(isinstance(name, str) for name in g) for g in named):
+        raise BundleError(f"{directory}: damaged (no list of arrays and frames); {_CHANGED}")
+    expected = {f"{name}.safetensors" for name in manifest["arrays"]}
+    expected |= {f"{name}.parquet" for name in manifest["frames"]}
+    odd = sorted(expected ^ manifest["files"].keys())
+    if odd:
+        raise BundleError(
+            f"{directory}: damaged ({odd[0]} is not both a file and an array or frame of its manifest); "
+            f"{_CHANGED}"
+        )
