@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from crossfade.fusion.scaling import Scaling, reciprocal_rank, scale, scale_at, zscore
+from crossfade.arrays import top_k
+from crossfade.fusion.scaling import Scaling, Standings, reciprocal_rank, scale, zscore
 from crossfade.types import Floats
 
 NAN = math.nan
@@ -102,6 +103,22 @@ def test_scaling_some_columns_is_scaling_all_and_looking_there(
     n_rows, n_items = scores.shape
     columns = np.array([[random.randrange(n_items) for _ in range(5)] for _ in range(n_rows)])
     np.testing.assert_array_equal(
-        scale_at(scores, columns, scaling),
+        Standings(scores).at(columns, scaling),
         np.take_along_axis(scale(scores, scaling), columns, axis=1),
     )
+
+
+@given(SCORES, st.integers(1, 9))
+def test_the_best_are_those_of_the_list_in_their_own_order(scores: Floats, k: int) -> None:
+    expected = [sorted(row[row >= 0].tolist()) for row in top_k(scores, k)]
+    found = Standings(scores).best(k)
+    assert found.shape == (len(scores), k)
+    assert [row[row >= 0].tolist() for row in found] == expected
+
+
+def test_the_best_of_a_long_row_are_found_wherever_they_stand() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 50, size=(20, 3_000)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.3] = NAN
+    expected = [sorted(row.tolist()) for row in top_k(scores, 100)]
+    assert Standings(scores).best(100).tolist() == expected

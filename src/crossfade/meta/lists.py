@@ -6,10 +6,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from crossfade.arrays import top_k
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
-from crossfade.fusion.scaling import scale_at
+from crossfade.fusion.scaling import Standings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
@@ -62,20 +63,23 @@ class ListBuilder:
             allowed_scores(base, queries, self.exclude_seen, self.candidates)
             for base in self.bases.values()
         ]
-        shown = raw
-        if hidden is not None or only is not None:
-            shown = [scores.copy() for scores in raw]
+        standings = [Standings(scores) for scores in raw]
+        n_each = max(self.n_candidates, least)
+        if hidden is None and only is None:
+            item_row = union([one.best(n_each) for one in standings])
+        else:
             where = None if hidden is None else hidden.tocoo().coords
+            shown = [scores.copy() for scores in raw]
             for scores in shown:
                 if where is not None:
                     scores[where] = np.nan
                 if only is not None:
                     scores[:, ~only] = np.nan
-        item_row = union(shown, max(self.n_candidates, least))
+            item_row = union([top_k(scores, n_each) for scores in shown])
         mask = item_row >= 0
         columns = np.where(mask, item_row, 0)
         score, rank = (
-            np.stack([scale_at(s, columns, name) for s in raw], axis=-1)
+            np.stack([one.at(columns, name) for one in standings], axis=-1)
             for name in ("zscore", "reciprocal_rank")
         )
         score[~mask], rank[~mask] = np.nan, np.nan

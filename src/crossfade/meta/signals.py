@@ -11,7 +11,7 @@ from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling, scale_at
+from crossfade.fusion.scaling import Scaling, Standings
 from crossfade.progress import task
 from crossfade.rng import generator
 from crossfade.types import Bools, Csr, Floats, Ints, Rows
@@ -51,7 +51,8 @@ def trial_signals(
             raw = [
                 allowed_scores(base, batch, trial.exclude_seen, trial.candidates) for base in bases
             ]
-            item_row = union(_without_hidden(raw, trial, place), n_candidates)
+            shown = _without_hidden(raw, trial, place)
+            item_row = union([top_k(scores, n_candidates) for scores in shown])
             for scaling in scalings:
                 pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
             running.advance(len(batch))
@@ -124,9 +125,13 @@ def _allow(scores: Floats, allowed: Bools, indptr: Ints, seen: Rows) -> None:
             line[seen[place]] = np.nan
 
 
-def union(raw: Sequence[Floats], n_candidates: int) -> Rows:
-    """Sorted distinct proposals of each request, -1 at the end of shorter lists."""
-    proposals = np.concatenate([top_k(scores, n_candidates) for scores in raw], axis=1)
+def union(proposed: Sequence[Rows]) -> Rows:
+    """Sorted distinct proposals of each request, -1 at the end of shorter lists.
+
+    Args:
+        proposed: By each base, ``(n, k)``, in any order; -1 stands for none.
+    """
+    proposals = np.concatenate(proposed, axis=1)
     proposals.sort(axis=1)
     repeated = np.zeros(proposals.shape, dtype=np.bool_)
     repeated[:, 1:] = proposals[:, 1:] == proposals[:, :-1]
@@ -142,7 +147,7 @@ def _label(
 ) -> LabelledSignals:
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
-    score = np.stack([scale_at(s, columns, scaling) for s in raw], axis=-1)
+    score = np.stack([Standings(s).at(columns, scaling) for s in raw], axis=-1)
     score[~mask] = np.nan
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(

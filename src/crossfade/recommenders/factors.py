@@ -96,7 +96,11 @@ class FactorRecommender(Recommender[C]):
 
     def _score(self, queries: Queries) -> Floats:
         vectors = self.fold_in_users(counted(queries.positives, self.config.counting))
-        return mask_unscorable(factor_products(vectors, self._item), queries, self.support > 0)
+        return mask_unscorable(self._products(vectors), queries, self.support > 0)
+
+    def _products(self, vectors: Floats) -> Floats:
+        """Of users' vectors with those of all items, ``(n, n_items)``."""
+        return factor_products(vectors, self._item)
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """The folded-in vector is a sum over the history, so is its product with an item's."""

@@ -7,7 +7,14 @@ from crossfade.config import Field
 from crossfade.progress import track
 from crossfade.recommenders.factor_parts import ridge_parts
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts, factor_products, gram, transposed
+from crossfade.recommenders.kernels import (
+    CsrParts,
+    csr_parts,
+    factor_products,
+    gram,
+    transposed,
+    weighted_sparse_sums,
+)
 from crossfade.threads import over
 from crossfade.types import Csr, Doubles, Floats, Ints, Rows
 
@@ -50,6 +57,8 @@ class NMF(FactorRecommender[NMFConfig]):
 
     name = "nmf"
     Config = NMFConfig
+
+    _kept_items: tuple[Floats, Csr, CsrParts] | None = None
 
     objective_history: tuple[float, ...] = ()
 
@@ -123,6 +132,14 @@ class NMF(FactorRecommender[NMFConfig]):
         vectors = np.zeros((evidence.shape[0], fixed.shape[1]), dtype=np.float32)
         self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS, fixed_gram)
         return vectors
+
+    def _products(self, vectors: Floats) -> Floats:
+        # Most entries of both sides are 0, so a factor's items are fewer than all items.
+        kept = self._kept_items  # with the vectors it belongs to: read and written at once
+        if kept is None or kept[0] is not self._item:
+            by_factor = Csr(self._item.T)
+            kept = self._kept_items = (self._item, by_factor, csr_parts(by_factor))
+        return weighted_sparse_sums(Csr(vectors), kept[1], kept[2])
 
     def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
         """The pull of each history item, given which factors speak at all.
