@@ -98,7 +98,7 @@ def adopt(source: Path, directory: Path, kind: str, schema: int, oldest: int | N
 
     Args:
         source: What is saved.
-        directory: Where it goes; must not exist.
+        directory: Where it goes; an empty folder, or none yet.
         kind: As for `publish`.
         schema: Newest layout that is taken.
         oldest: Oldest one; ``schema`` alone if None.

@@ -8,6 +8,7 @@ kill at any point the version that served serves on, and doing the same again co
 is in `versions` decides which versions there are; an entry about one that never came is harmless.
 """
 
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -119,10 +120,15 @@ class Registry:
         `add` asks this itself; long work asks it before it begins.
 
         Raises:
-            BundleError: If the directory is a file, or holds anything but a registry.
+            BundleError: If the directory is a file, holds anything but a registry, or cannot be
+                written.
         """
         if self.directory.exists() and not self.directory.is_dir():
             raise BundleError(f"{self.directory}: is a file; give a directory for the registry")
+        if self.directory.exists() and not os.access(self.directory, os.W_OK):
+            raise BundleError(
+                f"{self.directory}: cannot be written; make it writable or choose another place"
+            )
         if (self.directory / JOURNAL).exists():
             read_journal(self.directory)
             return
@@ -143,7 +149,7 @@ class Registry:
         A version that is there already stays as it is; if it is damaged, it is replaced.
 
         Args:
-            write: Saves a bundle at the path it is given, such as `HybridModel.save`.
+            write: Saves a bundle in the empty folder it is given, such as `HybridModel.save`.
             now: Time of the entry in the journal.
 
         Returns:
@@ -156,6 +162,7 @@ class Registry:
         self.refuse_foreign()
         with self._changing():
             incoming = self._pending("incoming")
+            incoming.mkdir()  # what cannot be written is told in the words of the registry
             write(incoming)
             version = str(checked(incoming)["version"])
             place = self._versions / version
