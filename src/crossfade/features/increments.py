@@ -11,6 +11,8 @@ from crossfade.types import MICROSECONDS_PER_DAY, Bools, Ints, Rows, Times
 
 UNKNOWN = -1
 
+_FEW = 2_000
+
 
 @dataclass(frozen=True)
 class Plays:
@@ -157,5 +159,8 @@ def _changes(*columns: Rows | Ints) -> Bools:
 
 def _first_seen(key: Rows | Ints) -> Bools:
     """True where a value occurs for the first time."""
-    first: Bools = pl.Series(key).is_first_distinct().to_numpy()
-    return first
+    if len(key) < _FEW:  # one request: sorting is done before a table has begun
+        first: Bools = np.zeros(len(key), dtype=np.bool_)
+        first[np.unique(key, return_index=True)[1]] = True
+        return first
+    return np.asarray(pl.Series(key).is_first_distinct().to_numpy())

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from crossfade.data import Dataset
 from crossfade.types import Floats, Rows
 
@@ -55,13 +53,14 @@ class Names:
 
     def of(self, item_rows: Rows) -> list[tuple[str, str | None, str | None]]:
         """Id, title and creator of each row; None where the catalogue does not say."""
-        rows = pl.Series(item_rows)
-        nothing = [None] * len(item_rows)
+        rows = item_rows.tolist()
         title, creator = (
-            self._columns[name].gather(rows).to_list() if name in self._columns else nothing
+            [self._columns[name][row] for row in rows]
+            if name in self._columns
+            else [None] * len(rows)
             for name in ("title", "creator")
         )
-        return list(zip(self._ids.gather(rows).to_list(), title, creator, strict=True))
+        return list(zip([self._ids[row] for row in rows], title, creator, strict=True))
 
     def lines(self, item_rows: Rows, scores: Floats) -> list[Recommendation]:
         """A list of items in a given order; rows of -1 are left out.

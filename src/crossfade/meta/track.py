@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class TrackRecord:
                 np.add.at(record.gain[:, s], who, gain)
         return record
 
-    @property
+    @cached_property
     def mean(self) -> Doubles:
         """Everybody's gain per wanted item, ``(S,)``; NaN where nobody wanted anything."""
         total: Doubles = (
