@@ -23,6 +23,8 @@ BENCHMARKS = (
     "episodes_speed",
     "fusion_speed",
     "bundle_load",
+    "serving",
+    "lists",
 )
 
 

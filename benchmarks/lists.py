@@ -1,0 +1,142 @@
+"""What diversity and the limit per creator cost and give on Amazon CDs.
+
+    python -m benchmarks.lists [--data ../shared/data]
+
+A system with default settings is fitted on everything before the test block and serves the
+requests of that block, ten items each, by one setting after the other. Writes
+``benchmarks/lists.md``. Diversity within a list is the mean over pairs of items of 1 minus the
+Jaccard similarity of their genres.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.signals import ROOT, SEED
+from crossfade.cli.progress import reporter
+from crossfade.config import load_toml
+from crossfade.data import load_dataset
+from crossfade.data.importing import ImportMapping, import_table
+from crossfade.data.splits import ProtocolConfig, Trial, make_plan
+from crossfade.evaluation.beyond import ItemFacts, diversity
+from crossfade.evaluation.metrics import locate, ndcg
+from crossfade.evaluation.statistics import resampled_means
+from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.meta.learning import learn
+from crossfade.meta.signals import sampled
+from crossfade.progress import reporting_to
+from crossfade.ranking import RankingConfig
+from crossfade.rng import generator
+from crossfade.types import Csr, Doubles, Rows
+
+SET, K, RESAMPLES = "amazon-cds", 10, 2_000
+PLAIN = "plain order"
+GAIN_BAR, LOSS_BAR = 0.15, 0.02
+
+
+def _settings() -> Iterator[tuple[str, RankingConfig]]:
+    free = RankingConfig(max_per_creator=0)
+    yield PLAIN, free
+    yield "at most 3 per creator", RankingConfig()
+    for how in ("mmr", "dpp"):
+        for value in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0):
+            yield f"{how} {value:g}", free.changed(diversity=value, diversify=how)
+    for value in (0.1, 0.3, 0.5):
+        yield f"genres of the history {value:g}", free.changed(calibrated=value)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Lists of one setting: per request, and what serving took."""
+
+    ndcg: Doubles
+    diversity: Doubles
+    ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What diversity costs.")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "lists.md")
+    asked = parser.parse_args()
+    with reporting_to(reporter()), tempfile.TemporaryDirectory() as folder:
+        model, trial = _system(asked.data, Path(folder))
+        found = {name: _judged(model, trial, config) for name, config in _settings()}
+    asked.to.write_text(_page(found, model), encoding="utf-8")
+    print(asked.to.read_text(encoding="utf-8"))
+
+
+def _system(data: Path, folder: Path) -> tuple[HybridModel, Trial]:
+    mapping = load_toml(ImportMapping, ROOT / "configs" / f"{SET}.toml")
+    import_table(mapping, folder / SET, root=data / SET, now=datetime.now(UTC))
+    config = HybridConfig()
+    plan = make_plan(load_dataset(folder / SET), ProtocolConfig(), SEED)
+    learned = learn(plan, config.bases, config.blend, (config.blend.fusion,), SEED)
+    trial = sampled(plan.tests[0], config.blend.max_requests, SEED)
+    blend = learned.blend(config.blend.fusion)
+    return HybridModel.fit(trial.train, config, SEED, learned.choice, blend), trial
+
+
+def _judged(model: HybridModel, trial: Trial, config: RankingConfig) -> Judged:
+    began = time.perf_counter()
+    served = model.lists.serve(trial.queries, K, config)
+    ms = 1000 * (time.perf_counter() - began) / len(served)
+    lists: Rows = np.full((len(served), K), -1, dtype=np.int32)
+    for at, one in enumerate(served):
+        lists[at, : len(one.score)] = one.ranked.item_row
+    relevant = Csr(trial.relevant)
+    relevant.sort_indices()
+    hits, _ = locate(lists, relevant)
+    facts = ItemFacts.of(trial.train)
+    return Judged(
+        ndcg(hits, np.diff(relevant.indptr).astype(np.int64)), diversity(lists, facts), ms
+    )
+
+
+def _page(found: dict[str, Judged], model: HybridModel) -> str:
+    plain = found[PLAIN]
+    gain, loss = (_ratio(found["mmr 0.3"], plain, name)[0] - 1 for name in ("diversity", "ndcg"))
+    kept = gain >= GAIN_BAR and loss >= -LOSS_BAR
+    lines = [
+        "# Diversity of lists",
+        "",
+        f"`python -m benchmarks.lists`: {SET}, protocol time, `{model.blend.name}`, n = "
+        f"{len(plain.ndcg):,} requests of the test block, lists of {K}. Diversity is the mean over pairs of "
+        "items of 1 minus the Jaccard similarity of their genres. Ratios are to the plain order, with 95 % "
+        "paired bootstrap intervals over requests.",
+        "",
+        f"Bar: diversity 0.3 gives at least {GAIN_BAR:.0%} more diversity for at most {LOSS_BAR:.0%} of NDCG@10: "
+        f"{gain:+.1%} for {loss:+.1%}, **{'pass' if kept else 'fail'}**.",
+        "",
+        "| setting | NDCG@10 | ratio [95 %] | diversity | ratio [95 %] | ms a list |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, one in found.items():
+        cells = [name]
+        for metric in ("ndcg", "diversity"):
+            middle, low, high = _ratio(one, plain, metric)
+            told = "" if name == PLAIN else f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+            cells += [f"{np.nanmean(getattr(one, metric)):.4f}", told]
+        lines.append(f"| {' | '.join([*cells, f'{one.ms:.1f}'])} |")
+    return "\n".join([*lines, ""])
+
+
+def _ratio(one: Judged, plain: Judged, metric: str) -> tuple[float, float, float]:
+    """Of the means over the requests that have both, with its interval."""
+    ours, theirs = getattr(one, metric), getattr(plain, metric)
+    there = ~(np.isnan(ours) | np.isnan(theirs))
+    ours, theirs = ours[there], theirs[there]
+    rng = generator(SEED, f"lists.{metric}")
+    means = resampled_means(np.column_stack([ours, theirs]), RESAMPLES, rng)
+    low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
+    return float(ours.mean() / theirs.mean()), float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

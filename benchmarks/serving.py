@@ -1,0 +1,140 @@
+"""What one request costs over a catalogue of 100,000 items: seven bases, a learned blend, reasons.
+
+    python -m benchmarks.serving [--bundle DIR] [--items 100000]
+
+Fits a system on a made-up log (several minutes), or takes one saved by an earlier run with
+``--bundle``, and asks for known users one after the other on one thread. The floor beside it is
+the exact product of one user vector with all item vectors of one base, and its 100 best. Writes
+``benchmarks/serving.md``.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.serving_log import make_log
+from benchmarks.signals import ROOT, SEED
+from crossfade.cli.progress import reporter
+from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.meta.blending import BlendConfig
+from crossfade.progress import reporting_to
+from crossfade.recommenders.factors import FactorRecommender
+from crossfade.types import Doubles
+
+N_USERS, N_REQUESTS, N_WARM, K = 40_000, 300, 30, 20
+P50_BAR_MS, P99_BAR_MS = 10.0, 25.0
+BASES = {
+    "popularity": {"model": "popularity", "half_life_days": 90.0},
+    "trending": {"model": "popularity", "half_life_days": 7.0},
+    "item_knn": {"model": "item_knn"},
+    "nmf": {"model": "nmf"},
+    "ials": {"model": "ials"},
+    "session_knn": {"model": "session_knn"},
+    "content_knn": {"model": "content_knn"},
+}
+FLOOR = "ials"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Milliseconds of many calls, by the clock and of the processor."""
+
+    clock: Doubles
+    processor: Doubles
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What one request costs.")
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--bundle", type=Path, help="Saved by an earlier run; made if missing.")
+    parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "serving.md")
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = asked.bundle or Path(folder) / "bundle"
+        if not bundle.exists():
+            _fit(asked.items, bundle)
+        model = HybridModel.load(bundle)
+    asked.to.write_text(_page(model, load), encoding="utf-8")
+    print(asked.to.read_text(encoding="utf-8"))
+
+
+def _fit(n_items: int, bundle: Path) -> None:
+    # One cut to learn from and 500 lists of it: what a request costs does not depend on more.
+    blend = BlendConfig(n_earlier_blocks=0, max_requests=500)
+    with reporting_to(reporter()):
+        log = make_log(n_items, N_USERS, SEED)
+        HybridModel.fit(log, HybridConfig(bases=BASES, blend=blend), SEED).save(bundle)
+
+
+def _timed(call: Callable[[str], object], users: list[str]) -> Timed:
+    for user in users[:N_WARM]:
+        call(user)
+    clock, processor = [], []
+    for user in users[N_WARM:]:
+        began, worked = time.perf_counter(), time.process_time()
+        call(user)
+        processor.append(1000 * (time.process_time() - worked))
+        clock.append(1000 * (time.perf_counter() - began))
+    return Timed(np.array(clock), np.array(processor))
+
+
+def _floor(model: HybridModel) -> Callable[[str], object]:
+    """Product and 100 best of one base, as NumPy does it."""
+    base = model.bases[FLOOR]
+    assert isinstance(base, FactorRecommender)
+    vectors = base.embeddings()
+    user, item = np.nan_to_num(vectors.user), np.nan_to_num(vectors.item)
+
+    def ask(name: str) -> object:
+        scores = item @ user[model.dataset.user_ids.row(name)]
+        best = np.argpartition(scores, -100)[-100:]
+        return best[np.argsort(-scores[best])]
+
+    return ask
+
+
+def _page(model: HybridModel, load: float) -> str:
+    users = model.dataset.users["user_id"].to_list()[: N_WARM + N_REQUESTS]
+    rows = {
+        "with reasons": _timed(lambda u: model.recommend(user=u, k=K, explain=True), users),
+        "without reasons": _timed(lambda u: model.recommend(user=u, k=K), users),
+        f"floor: product of {FLOOR}, 100 best": _timed(_floor(model), users),
+    }
+    said = [line for u in users[N_WARM:] for line in model.recommend(user=u, k=K, explain=True)]
+    silent = sum(line.why is None for line in said) / len(said)
+    first, floor = rows["with reasons"], list(rows.values())[-1]
+    p50, p99 = (float(np.quantile(first.clock, q)) for q in (0.5, 0.99))
+    data, verdict = model.dataset, "pass" if p50 <= P50_BAR_MS and p99 <= P99_BAR_MS else "fail"
+    ratio = float(np.median(first.clock) / np.median(floor.clock))
+    lines = [
+        "# Speed of one request",
+        "",
+        f"`python -m benchmarks.serving` on {os.cpu_count()} cores, one thread, load average {load:.1f} at the "
+        f"start: {data.n_items:,} items, {data.n_users:,} users, {data.n_events:,} events of a made-up log, "
+        f"{len(model.bases)} bases, `{model.blend.name}`; lists of {K} for {N_REQUESTS} known users.",
+        "",
+        f"Bar: p50 at most {P50_BAR_MS:g} ms and p99 at most {P99_BAR_MS:g} ms on one core, with reasons: "
+        f"{p50:.1f} and {p99:.1f} ms, **{verdict}**. That is {ratio:.1f} times the floor. Of {len(said):,} listed "
+        f"items {silent:.1%} have no reason that can be said.",
+        "",
+        "| request | p50 | p99 | p50 of processor time | n |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, one in rows.items():
+        cells = [*np.quantile(one.clock, [0.5, 0.99]), np.median(one.processor)]
+        numbers = " | ".join(f"{cell:.2f} ms" for cell in cells)
+        lines.append(f"| {name} | {numbers} | {len(one.clock)} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
