@@ -26,6 +26,9 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.data.target import Target
 from crossfade.data.world import WorldConfig
 from crossfade.evaluation import EvaluationConfig
+from crossfade.explain.acclaim import AcclaimConfig
+from crossfade.explain.reasons import ReasonConfig
+from crossfade.explain.sentences import SentenceConfig
 from crossfade.features.items import ItemSchemaConfig
 from crossfade.features.text.minilm import MiniLMConfig
 from crossfade.features.text.tfidf import TfidfSvdConfig
@@ -33,6 +36,8 @@ from crossfade.features.trends import TrendConfig
 from crossfade.hybrid import HybridConfig
 from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
+from crossfade.meta.config import ExplainConfig
+from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.store.cache import CacheConfig
@@ -60,6 +65,11 @@ def settings_page() -> str:
         "",
         *_table(HybridConfig),
         *_section("[blend]", BlendConfig),
+        *_section("[ranking]", RankingConfig),
+        *_section("[explain]", ExplainConfig),
+        *_section("[explain.reasons]", ReasonConfig),
+        *_section("[explain.reasons.acclaim]", AcclaimConfig),
+        *_section("[explain.sentences]", SentenceConfig),
         *_section("[protocol]", ProtocolConfig),
         *_section("[evaluation]", EvaluationConfig),
         *_section("[cache]", CacheConfig),
