@@ -9,23 +9,23 @@ from crossfade.types import Doubles, Floats, Ints, Rows
 
 
 def relevance(score: Floats | Doubles) -> Doubles:
-    """Scores as ranks between 1 (best) and 0 (worst), so that every score scale weighs the same.
+    """Scores as shares of the way from the worst to the best, so that every unit weighs the same.
 
-    Any increasing change of the scores leaves this as it is: a knob of 0.3 means the same on
-    probabilities, logits and sums of ranks.
+    Distances between scores are kept: an item far ahead of the others is not given up for a little
+    variety. Ranks, which forget them, cost more accuracy for the same diversity (measured on the
+    calibrate block of Amazon CDs).
 
     Args:
         score: Falling, shape ``(n,)``.
 
     Returns:
-        Shape ``(n,)``; equal scores share the relevance of the best place among them. A single
-        score has 1.
+        Shape ``(n,)``, in [0, 1]; 1 throughout where all are equal.
     """
-    n = len(score)
-    new = np.ones(n, dtype=np.bool_)
-    new[1:] = score[1:] != score[:-1]
-    place = np.maximum.accumulate(np.where(new, np.arange(n), 0))
-    return 1 - place / max(n - 1, 1)
+    if not len(score):
+        return np.zeros(0)
+    doubles = score.astype(np.float64)
+    width = doubles[0] - doubles[-1]
+    return (doubles - doubles[-1]) / width if width > 0 else np.ones(len(score))
 
 
 def similarity(
