@@ -20,6 +20,7 @@ from crossfade.cli import (
     indexing,
     recommending,
     registering,
+    reporting,
 )
 from crossfade.errors import CrossfadeError
 
@@ -59,6 +60,7 @@ app.command("import")(importing.import_command)
 app.command("check")(importing.check_command)
 app.command("fit")(fitting.fit)
 app.command("evaluate")(evaluating.evaluate)
+app.command("report")(reporting.report)
 app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
