@@ -18,6 +18,7 @@ from crossfade.cli import (
     fusing,
     importing,
     indexing,
+    inspecting,
     recommending,
     registering,
     reporting,
@@ -64,6 +65,7 @@ app.command("report")(reporting.report)
 app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
+app.command("inspect")(inspecting.inspect)
 app.command("index")(indexing.index)
 app.add_typer(registering.app)
 app.add_typer(audio.app)
