@@ -1,6 +1,7 @@
 """The weight landscape: areas, section and JSON say what the bins say."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -91,6 +92,12 @@ def test_the_section_draws_and_counts_every_bin() -> None:
         assert said in found.text
     assert "n = 900" not in found.text  # requests are counted along the history
     assert "n = 1,000" in found.text  # and candidates along the age of items
+
+
+def test_items_of_unknown_age_stand_apart() -> None:
+    _, age = landscape_section(landscape())["plots"]
+    # Two bases on either side of the gap; in one piece there would be two areas.
+    assert len(re.findall(r'id="weights-age-\w*PolyCollection_\d', age)) == 4
 
 
 def test_candidates_without_weights_are_only_spoken_of_where_there_are_some() -> None:

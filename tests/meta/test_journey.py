@@ -1,5 +1,6 @@
 """A history followed: the moments, and what is served at each of them."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from crossfade.data import Dataset
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.errors import ConfigError, DataError, UnknownIdError
 from crossfade.evaluation.journey import Journey
+from crossfade.fusion import auto
+from crossfade.fusion.verdict import SLICE_EDGES, Verdict, judge
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.blending import BlendChoice
 from crossfade.meta.journey import follow, moments_of
@@ -24,10 +27,12 @@ HALF = BlendChoice(
 )  # fmt: skip
 
 
-def fitted(data: Dataset, fusion: str) -> HybridModel:
+def fitted(
+    data: Dataset, fusion: str, settings: dict[str, dict[str, Any]] | None = None
+) -> HybridModel:
     blend = {
         "fusion": fusion,
-        "fusion_settings": {"meta": GATE} if fusion == "meta" else {},
+        "fusion_settings": settings or {},
         "n_candidates": 10,
         "n_earlier_blocks": 0,
         "min_requests": 5,
@@ -42,7 +47,7 @@ def world() -> Dataset:
 
 @pytest.fixture(scope="module")
 def model(world: Dataset) -> HybridModel:
-    return fitted(world, "meta")
+    return fitted(world, "meta", {"meta": GATE})
 
 
 def inspected(model: HybridModel, user: str, **more: int) -> Journey:
@@ -123,6 +128,33 @@ def test_a_static_system_says_so_and_keeps_its_weights() -> None:
     assert {one.by for one in journey.moments} == {"static"}
     assert journey.moments[-1].weights == {"popularity": 0.25, "item_knn": 0.75, "ease": 0.0}
     assert journey.moments[-1].probability is None
+
+
+def test_a_static_blend_that_was_learned_is_still_the_same_for_everybody(world: Dataset) -> None:
+    journey = inspected(fitted(world, "static"), world.user_ids.id(5))
+    assert journey.model == "static"
+    assert {one.by for one in journey.moments} == {"static"}
+
+
+def test_auto_says_at_which_moments_it_leaves_the_answer_to_the_static_blend(
+    world: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def letting_serve(*given: Any, **more: Any) -> tuple[Verdict, ...]:
+        return tuple(replace(one, serves=one.name == "hot") for one in judge(*given, **more))
+
+    monkeypatch.setattr(auto, "judge", letting_serve)
+    settings = {"auto": {"candidates": ["static", "meta"], "settings": {"meta": GATE}}}
+    model = fitted(world, "auto", settings)
+    users = world.events["user_row"].value_counts(sort=True)["user_row"]
+    journey = inspected(model, world.user_ids.id(users[0]))
+    positives = [
+        int((world.queries([users[0]]).strength[: one.n_events] > 0).sum())
+        for one in journey.moments
+    ]
+    assert [one.by for one in journey.moments] == [
+        "model" if n > SLICE_EDGES[1] else "static" for n in positives
+    ]
+    assert max(positives) > SLICE_EDGES[1]
 
 
 def test_a_model_that_weighs_no_bases_cannot_be_followed(world: Dataset) -> None:
