@@ -1,8 +1,9 @@
+from contextlib import suppress
 from threading import Thread
 
 import pytest
 
-from crossfade.progress import reporting_to, task, track
+from crossfade.progress import measured, reporting_to, task, timing, track
 
 
 class Recorder:
@@ -95,3 +96,25 @@ def test_other_threads_do_not_write_into_this_report() -> None:
         other.start()
         other.join()
     assert recorder.told == []
+
+
+def test_a_stopwatch_knows_what_is_inside_what_in_the_order_of_beginning() -> None:
+    with timing() as watch:
+        with task("outer"), measured("inner"):
+            pass
+        with measured("after"):
+            pass
+    assert [lap.path for lap in watch.laps] == [("outer",), ("outer", "inner"), ("after",)]
+    outer, inner, after = (lap.seconds for lap in watch.laps)
+    assert 0 <= inner <= outer
+    assert outer + after <= watch.seconds
+
+
+def test_work_that_fails_took_its_time_and_work_outside_is_not_measured() -> None:
+    with task("before"):
+        pass
+    with timing() as watch, suppress(ValueError), task("fit"):
+        raise ValueError
+    with task("later"):
+        pass
+    assert [lap.path for lap in watch.laps] == [("fit",)]

@@ -1,12 +1,14 @@
 """Progress of long work: the library reports, the edge decides how it looks.
 
 Without a reporter (plain library use) nothing is shown. The command line sets
-one for the time of a command.
+one for the time of a command. What tasks cost is kept by a stopwatch, where somebody holds one.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -41,6 +43,76 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         _reporter.reset(token)
 
 
+@dataclass(frozen=True)
+class Lap:
+    """One piece of work that is over.
+
+    Attributes:
+        path: Names of the pieces it was part of, then its own.
+        seconds: It took, with the pieces inside it.
+    """
+
+    path: tuple[str, ...]
+    seconds: float
+
+
+class Stopwatch:
+    """Measures how long tasks take, in the order in which they begin."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._running: list[str] = []
+        self._laps: list[Lap | None] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since the watch was made."""
+        return time.perf_counter() - self._began
+
+    @property
+    def laps(self) -> list[Lap]:
+        """What is over, in the order in which it began."""
+        return [lap for lap in self._laps if lap is not None]
+
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        """Measure what is done inside, also when it fails."""
+        self._running.append(name)
+        path, place = tuple(self._running), len(self._laps)
+        self._laps.append(None)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._laps[place] = Lap(path, time.perf_counter() - began)
+            self._running.pop()
+
+
+_stopwatch: ContextVar[Stopwatch | None] = ContextVar("stopwatch", default=None)
+
+
+@contextmanager
+def timing() -> Iterator[Stopwatch]:
+    """Measure every task inside the block."""
+    watch = Stopwatch()
+    token = _stopwatch.set(watch)
+    try:
+        yield watch
+    finally:
+        _stopwatch.reset(token)
+
+
+@contextmanager
+def measured(name: str) -> Iterator[None]:
+    """Let a stopwatch know of work that is too short, or too often done, to be shown."""
+    watch = _stopwatch.get()
+    if watch is None:
+        yield
+    else:
+        with watch.lap(name):
+            yield
+
+
 class Task:
     """Handle of one running task."""
 
@@ -70,7 +142,8 @@ def task(name: str, total: int | None = None) -> Iterator[Task]:
     if reporter is not None:
         reporter.start(name, total)
     try:
-        yield Task(name, reporter)
+        with measured(name):
+            yield Task(name, reporter)
     finally:
         if reporter is not None:
             reporter.finish(name)

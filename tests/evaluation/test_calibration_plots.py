@@ -8,10 +8,10 @@ import numpy as np
 from crossfade.evaluation.calibration_plots import (
     ReliabilitySeries,
     RiskSeries,
-    inline_svg,
     reliability_figure,
     risk_coverage_figure,
 )
+from crossfade.evaluation.plots import inline_svg
 
 
 def reliability(name: str, *share: float) -> ReliabilitySeries:

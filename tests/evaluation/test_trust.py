@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from crossfade.data.splits import ProtocolConfig, make_plan
-from crossfade.evaluation import Evaluation, EvaluationConfig, Scorer, evaluate, save, to_json
+from crossfade.evaluation import (
+    Evaluation,
+    EvaluationConfig,
+    Findings,
+    Scorer,
+    evaluate,
+    save,
+    to_json,
+)
 from crossfade.evaluation.calibration_plots import ReliabilitySeries, RiskSeries
 from crossfade.evaluation.report import to_html
 from crossfade.evaluation.trust import (
@@ -61,7 +69,7 @@ def evaluation() -> Evaluation:
 def test_json_holds_every_number_and_null_for_what_is_unknown(
     trust: Trust, evaluation: Evaluation
 ) -> None:
-    answer = json.loads(json.dumps(to_json(evaluation, trust), allow_nan=False))
+    answer = json.loads(json.dumps(to_json(evaluation, Findings(trust)), allow_nan=False))
     first, second = answer["calibration"]
     assert first["calibration_error"]["debiased"] == 0.0123
     assert (first["name"], first["n"]) == ("all", 1_234)
@@ -102,7 +110,7 @@ def test_text_says_what_was_promised_and_what_came(trust: Trust) -> None:
 def test_the_report_shows_both_pictures_and_every_table(
     trust: Trust, evaluation: Evaluation
 ) -> None:
-    page = to_html(evaluation, trust)
+    page = to_html(evaluation, Findings(trust))
     assert page.count("<svg") == to_html(evaluation).count("<svg") + 2
     for said in ("Reliability", "Risk against coverage", "0.0123", "91.2%", "± 0.10", "6.00%"):
         assert said in page
@@ -112,14 +120,15 @@ def test_the_report_shows_both_pictures_and_every_table(
 
 
 def test_without_it_the_report_has_no_such_section(trust: Trust, evaluation: Evaluation) -> None:
-    assert "keep its word" in to_html(evaluation, trust)
+    assert "keep its word" in to_html(evaluation, Findings(trust))
     assert "keep its word" not in to_html(evaluation)
 
 
 def test_a_model_that_weighs_no_bases_has_no_table_of_weights(
     trust: Trust, evaluation: Evaluation
 ) -> None:
-    page = to_html(evaluation, replace(trust, weights=(), confidences=(), sorting=(), coverage=()))
+    few = replace(trust, weights=(), confidences=(), sorting=(), coverage=())
+    page = to_html(evaluation, Findings(few))
     for title in (
         "Weights of the bases",
         "Confidence in each base",
@@ -127,13 +136,13 @@ def test_a_model_that_weighs_no_bases_has_no_table_of_weights(
         "Uncertainty</h3>",
     ):
         assert title not in page
-        assert title in to_html(evaluation, trust)
+        assert title in to_html(evaluation, Findings(trust))
 
 
 def test_saved_results_hold_what_the_report_says(
     trust: Trust, evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    report = save(evaluation, tmp_path, trust)
+    report = save(evaluation, tmp_path, Findings(trust))
     assert "keep its word" in report.read_text(encoding="utf-8")
     answer = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert answer["calibrator"] == "beta, apart by history"

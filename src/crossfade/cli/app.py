@@ -18,8 +18,10 @@ from crossfade.cli import (
     fusing,
     importing,
     indexing,
+    inspecting,
     recommending,
     registering,
+    reporting,
 )
 from crossfade.errors import CrossfadeError
 
@@ -59,9 +61,11 @@ app.command("import")(importing.import_command)
 app.command("check")(importing.check_command)
 app.command("fit")(fitting.fit)
 app.command("evaluate")(evaluating.evaluate)
+app.command("report")(reporting.report)
 app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
+app.command("inspect")(inspecting.inspect)
 app.command("index")(indexing.index)
 app.add_typer(registering.app)
 app.add_typer(audio.app)

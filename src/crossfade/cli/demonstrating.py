@@ -33,7 +33,12 @@ def demo(
         world = make_world(WorldConfig(), seed)
         save_dataset(world.dataset, out / "dataset", {"made by": "crossfade demo", "seed": seed})
         experiment = run_experiment(
-            world.dataset, config.bases, config.blend, config.protocol, seed=seed
+            world.dataset,
+            config.bases,
+            config.blend,
+            config.protocol,
+            explain=config.explain,
+            seed=seed,
         )
         model = HybridModel.fit(
             world.dataset,
@@ -43,7 +48,7 @@ def demo(
             learned=experiment.learned.blend(experiment.fusion),
         )
     model.save(out / "bundle")
-    save(experiment.evaluation, out, experiment.trust)
+    save(experiment.evaluation, out, experiment.findings)
     print_evaluation(experiment.evaluation)
     for line in describe(model):
         typer.echo(line)

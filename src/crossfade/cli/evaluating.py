@@ -28,19 +28,30 @@ if TYPE_CHECKING:
     from crossfade.evaluation import Evaluation
     from crossfade.fusion.base import FusionModel
     from crossfade.fusion.verdict import Verdict
+    from crossfade.hybrid import HybridConfig
     from crossfade.meta.blending import BlendChoice
     from crossfade.meta.experiment import Experiment
+
+
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option("--protocol", help="time, user, leave-last, repeat, cold-users or cold-items."),
+]
+CompareOption = Annotated[
+    bool, typer.Option("--compare/--no-compare", help="Also fit and show the other fusion models.")
+]
+ScoresOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--scores", help="Parquet of user_id, item_id, score to judge as well; may be repeated."
+    ),
+]
 
 
 def evaluate(
     dataset: DatasetArgument,
     config: ConfigOption = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol", help="time, user, leave-last, repeat, cold-users or cold-items."
-        ),
-    ] = None,
+    protocol: ProtocolOption = None,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,
@@ -50,57 +61,29 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
     fusion: FusionOption = None,
-    compare: Annotated[
-        bool,
-        typer.Option("--compare/--no-compare", help="Also fit and show the other fusion models."),
-    ] = True,
-    scores: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--scores", help="Parquet of user_id, item_id, score to judge as well; may be repeated."
-        ),
-    ] = None,
+    compare: CompareOption = True,
+    scores: ScoresOption = None,
     cache: CacheOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Judge every base and the ways to blend them on the last block of the log."""
-    from crossfade.cli.progress import reporter
-    from crossfade.data import load_dataset
-    from crossfade.data.splits import ProtocolName
-    from crossfade.evaluation import read_scores, save, to_json
-    from crossfade.meta.experiment import run_experiment
-    from crossfade.meta.learning import installed
-    from crossfade.progress import reporting_to
+    from crossfade.evaluation import save, to_json
 
-    if protocol is not None and protocol not in get_args(ProtocolName):
-        choices = ", ".join(get_args(ProtocolName))
-        raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
-    settings = read_config(config, fusion, device)
-    _check_names(list(settings.bases), scores or [])
-    rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
-    kept = open_cache(cache, settings)
-    with reporting_to(reporter()):
-        data = load_dataset(dataset)
-        if settings.target is not None:
-            data = data.with_target(settings.target)
-        if out is not None:
-            _make_writable(out)  # now, not after an hour of fitting
-        experiment = run_experiment(
-            data,
-            settings.bases,
-            settings.blend,
-            rules,
-            settings.evaluation,
-            fusions=installed(settings.compare if compare else ()),
-            outside=[read_scores(path, data) for path in scores or []],
-            seed=seed,
-            cache=kept,
-        )
+    experiment = run_protocol(
+        dataset,
+        read_config(config, fusion, device),
+        protocol,
+        seed,
+        folder=out,
+        compare=compare,
+        scores=scores,
+        cache=cache,
+    )
     if out is not None:
-        save(experiment.evaluation, out, experiment.trust)
+        save(experiment.evaluation, out, experiment.findings)
     if as_json:
         answer = {
-            **to_json(experiment.evaluation, experiment.trust),
+            **to_json(experiment.evaluation, experiment.findings),
             "fusion": experiment.fusion,
         }
         typer.echo(json.dumps(answer, allow_nan=False))
@@ -110,6 +93,63 @@ def evaluate(
         typer.echo(line)
     if out is not None:
         typer.echo(f"report: {out / 'report.html'}")
+
+
+def run_protocol(
+    dataset: Path,
+    settings: "HybridConfig",
+    protocol: str | None,
+    seed: int,
+    *,
+    folder: Path | None,
+    compare: bool,
+    scores: Sequence[Path] | None,
+    cache: Path | None,
+) -> "Experiment":
+    """What `evaluate` and `report` have in common: everything but what is written.
+
+    Args:
+        dataset: Directory written by `crossfade import`.
+        settings: From the file and the flags.
+        protocol: Name of another protocol than that of the settings.
+        seed: The run's one seed.
+        folder: Where something will be written; it is seen to now, not after an hour of fitting.
+        compare: Whether other fusion models are judged too.
+        scores: Files of scores from elsewhere.
+        cache: Keeps candidate lists.
+    """
+    from crossfade.cli.progress import reporter
+    from crossfade.data import load_dataset
+    from crossfade.data.splits import ProtocolName
+    from crossfade.evaluation import read_scores
+    from crossfade.meta.experiment import run_experiment
+    from crossfade.meta.learning import installed
+    from crossfade.progress import reporting_to
+
+    if protocol is not None and protocol not in get_args(ProtocolName):
+        choices = ", ".join(get_args(ProtocolName))
+        raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
+    _check_names(list(settings.bases), scores or [])
+    rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
+    kept = open_cache(cache, settings)
+    with reporting_to(reporter()):
+        data = load_dataset(dataset)
+        if settings.target is not None:
+            data = data.with_target(settings.target)
+        if folder is not None:
+            _make_writable(folder)
+        return run_experiment(
+            data,
+            settings.bases,
+            settings.blend,
+            rules,
+            settings.evaluation,
+            fusions=installed(settings.compare if compare else ()),
+            outside=[read_scores(path, data) for path in scores or []],
+            explain=settings.explain,
+            seed=seed,
+            cache=kept,
+        )
 
 
 def _check_names(labels: list[str], scores: Sequence[Path]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossfade.evaluation.plots import _FAINT, _MARKERS, PALETTE, _drawing, _figure, _legend, _svg
+from crossfade.evaluation.plots import _FAINT, _MARKERS, PALETTE, _drawing, _figure, _legend
 from crossfade.types import Doubles
 
 if TYPE_CHECKING:
@@ -99,15 +99,3 @@ def risk_coverage_figure(series: Sequence[RiskSeries], error: str) -> "Figure":
         axes.grid()
         _legend(figure, axes, len(series))
         return figure
-
-
-def inline_svg(figure: "Figure", name: str, title: str) -> str:
-    """A figure as the report wants it, following the page's colours.
-
-    Args:
-        figure: From this module.
-        name: Prefix of its ids; differs between pictures of one page.
-        title: What a screen reader says.
-    """
-    with _drawing():
-        return _svg(figure, name, title)

@@ -72,6 +72,11 @@ class EvaluationConfig(Settings):
         description="Draws of every guessed audio value, to see how far guesses move a score; 0 leaves that out, "
         "else at least 9, one more than there are features.",
     )
+    n_samples: int = Field(
+        4,
+        ge=0,
+        description="Requests of the test block whose lists the report shows with their reasons; 0 shows none.",
+    )
     max_cells: int = Field(
         8_000_000,
         ge=1,

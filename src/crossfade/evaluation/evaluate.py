@@ -16,6 +16,7 @@ from crossfade.evaluation.outside import OutsideScores
 from crossfade.evaluation.result import SUMMARY_SCHEMA, About, Evaluation
 from crossfade.evaluation.sliced import slice_table
 from crossfade.evaluation.statistics import bootstrap, unit_means
+from crossfade.progress import measured
 from crossfade.rng import generator
 from crossfade.types import Doubles, Ints
 
@@ -69,16 +70,17 @@ def evaluate(
     n_models, n_metrics = answers.values.shape[1:]
     per_unit = unit_means(answers.values.reshape(-1, n_models * n_metrics), unit, n_units)
     per_unit = per_unit.reshape(n_units, n_models, n_metrics)
-    return Evaluation(
-        about=about,
-        config=config,
-        models=answers.models,
-        requests=_request_frame(answers, config),
-        users=_user_frame(answers, per_unit, config),
-        summary=_summary(answers, per_unit, config, seed),
-        slices=slice_table(answers, config, seed),
-        comparisons=compare(answers.models, per_unit, config, seed),
-    )
+    with measured("intervals and tests"):
+        return Evaluation(
+            about=about,
+            config=config,
+            models=answers.models,
+            requests=_request_frame(answers, config),
+            users=_user_frame(answers, per_unit, config),
+            summary=_summary(answers, per_unit, config, seed),
+            slices=slice_table(answers, config, seed),
+            comparisons=compare(answers.models, per_unit, config, seed),
+        )
 
 
 def _check_names(names: list[tuple[str, ...]], config: EvaluationConfig) -> None:

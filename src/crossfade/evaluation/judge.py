@@ -12,7 +12,7 @@ from crossfade.data.splits import Trial
 from crossfade.evaluation.beyond import PER_LIST_METRICS, ItemFacts
 from crossfade.evaluation.config import EvaluationConfig, split
 from crossfade.evaluation.metrics import ACCURACY_METRICS, locate
-from crossfade.progress import task
+from crossfade.progress import measured, task
 from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 
@@ -151,7 +151,8 @@ def judge(trial: Trial, scorers: Sequence[Scorer], config: EvaluationConfig) -> 
             wanted = Csr(relevant[place])
             entries = slice(int(relevant.indptr[place.start]), int(relevant.indptr[place.stop]))
             for m, scorer in enumerate(scorers):
-                scores = rankable_scores(scorer, trial, queries, place)
+                with measured(f"score with {scorer.name}"):
+                    scores = rankable_scores(scorer, trial, queries, place)
                 lists = top_k(scores, config.depth)
                 n_tied[m] += _n_tied(scores, lists[:, : split(config.primary)[1]])
                 hits, rank = locate(lists, wanted)

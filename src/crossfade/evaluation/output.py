@@ -6,11 +6,12 @@ from typing import Any
 import polars as pl
 
 from crossfade.evaluation.config import ACCURACY, split
+from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.result import Evaluation
-from crossfade.evaluation.trust import NOTHING, Trust
+from crossfade.evaluation.trust import NOTHING
 
 
-def to_json(evaluation: Evaluation, trust: Trust | None = None) -> dict[str, Any]:
+def to_json(evaluation: Evaluation, findings: Findings | None = None) -> dict[str, Any]:
     """The document that ``crossfade evaluate --json`` prints; NaN becomes null.
 
     Models come best first. ``slices`` nests family, slice, model, metric; the leading metric
@@ -18,10 +19,12 @@ def to_json(evaluation: Evaluation, trust: Trust | None = None) -> dict[str, Any
 
     Args:
         evaluation: What to show.
-        trust: How far the model that serves keeps its word; keys of `Trust.to_json`, empty for
-            None.
+        findings: What was found beside the table. Of trust the keys of `Trust.to_json`, empty
+            without it; ``landscape``, null without it. Samples are for people, and cost differs
+            from run to run: neither is in the document.
     """
-    about = evaluation.about
+    about, findings = evaluation.about, findings or Findings()
+    trust, landscape = findings.trust, findings.landscape
     return {
         "dataset": about.dataset,
         "target": about.target,
@@ -36,6 +39,7 @@ def to_json(evaluation: Evaluation, trust: Trust | None = None) -> dict[str, Any
         "comparisons": [_clean(row) for row in evaluation.comparisons.iter_rows(named=True)],
         "slices": _slices(evaluation),
         **(NOTHING if trust is None else trust.to_json()),
+        "landscape": None if landscape is None else landscape.to_json(),
         "settings": {
             "protocol": about.protocol_rules,
             "target": about.target_rules,

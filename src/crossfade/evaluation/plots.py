@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Drawn in these colours, then handed over to the page's style sheet.
 _INK, _FAINT, _LINE = "#010203", "#040506", "#070809"
 _CSS = {_INK: "var(--ink)", _FAINT: "var(--faint)", _LINE: "var(--line)"}
+_PAGE = (_INK, _FAINT, _LINE)
+_PAPER = ("#1c1d22", "#6b6e78", "#d9d6d0")
+"""For pictures that no page colours: ink, faint ink and lines on white."""
 PALETTE = (
     "#3b82f6",
     "#f97316",
@@ -101,9 +104,22 @@ def trade_off(series: Sequence[Series], coverage: Sequence[float], x: str, y: st
         return _svg(figure, "trade-off", f"{y} against {x}")
 
 
-def _drawing() -> Any:
+def inline_svg(figure: "Figure", name: str, title: str) -> str:
+    """A figure as a page wants it, following the page's colours.
+
+    Args:
+        figure: Of this package, drawn for a page.
+        name: Prefix of its ids; differs between pictures of one page.
+        title: What a screen reader says.
+    """
+    with _drawing():
+        return _svg(figure, name, title)
+
+
+def _drawing(colours: tuple[str, str, str] = _PAGE) -> Any:
     import matplotlib as mpl  # here: importing it takes longer than most commands
 
+    ink, faint, line = colours
     return mpl.rc_context(
         {
             # Fonts come from the page; text stays text, so it can be searched and read aloud.
@@ -112,16 +128,16 @@ def _drawing() -> Any:
             "font.family": "sans-serif",
             "font.size": 10,
             "text.parse_math": False,
-            "text.color": _INK,
-            "axes.labelcolor": _FAINT,
-            "axes.edgecolor": _LINE,
+            "text.color": ink,
+            "axes.labelcolor": faint,
+            "axes.edgecolor": line,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "xtick.color": _LINE,
-            "ytick.color": _LINE,
-            "xtick.labelcolor": _INK,
-            "ytick.labelcolor": _INK,
-            "grid.color": _LINE,
+            "xtick.color": line,
+            "ytick.color": line,
+            "xtick.labelcolor": ink,
+            "ytick.labelcolor": ink,
+            "grid.color": line,
             "grid.linewidth": 0.8,
             "axes.axisbelow": True,
             "lines.linewidth": 1.6,

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from crossfade.evaluation.config import ACCURACY, split
+from crossfade.evaluation.cost_section import cost_section
+from crossfade.evaluation.findings import Findings
+from crossfade.evaluation.landscape_section import landscape_section, weights_text
 from crossfade.evaluation.output import estimate_text, number_text, to_json
 from crossfade.evaluation.plots import PALETTE, Series, by_slice, forest, trade_off
 from crossfade.evaluation.result import Evaluation
-from crossfade.evaluation.trust import Trust
+from crossfade.evaluation.samples_section import samples_section
 from crossfade.evaluation.trust_section import trust_section
 
 PROTOCOLS = {
@@ -52,31 +55,26 @@ FAMILIES = {
 }
 
 
-def to_html(evaluation: Evaluation, trust: Trust | None = None) -> str:
+def to_html(evaluation: Evaluation, findings: Findings | None = None) -> str:
     """The report as one HTML document without scripts or outside files.
 
-    Equal evaluations give equal bytes.
+    Equal evaluations and findings give equal bytes.
 
     Args:
         evaluation: What to show.
-        trust: How far the model that serves keeps its word; no section without it.
+        findings: What was found beside the table; what is not there has no section.
     """
-    environment = Environment(
-        loader=PackageLoader("crossfade.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    findings = findings or Findings()
     config, about = evaluation.config, evaluation.about
     ranking = evaluation.ranking()
     measured = (*config.metrics, "answered")
     accuracy = [metric for metric in measured if _name(metric) in ACCURACY]
-    page = environment.get_template("report.html.j2").render(
+    page = template("report.html.j2").render(
         about=about,
         asked=PROTOCOLS.get(about.protocol or "", "Requests were made by hand."),
         n_users=evaluation.n_users,
         n_models=len(ranking),
+        n_events=_n_events(evaluation),
         level=f"{config.level:.0%}",
         primary=config.primary,
         blocks=_blocks(evaluation),
@@ -84,7 +82,7 @@ def to_html(evaluation: Evaluation, trust: Trust | None = None) -> str:
         beyond=_table(evaluation, ranking, [m for m in measured if m not in accuracy]),
         colour={name: PALETTE[m % len(PALETTE)] for m, name in enumerate(ranking)},
         plots=_plots(evaluation, ranking),
-        trust=None if trust is None else trust_section(trust, about.target),
+        **_sections(findings, about.target),
         losses=_losses(evaluation, ranking[0]),
         best=ranking[0],
         comparisons=_comparisons(evaluation),
@@ -96,12 +94,39 @@ def to_html(evaluation: Evaluation, trust: Trust | None = None) -> str:
     return page + "\n"
 
 
+def template(name: str) -> Template:
+    """A page or part of one; what is put into it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("crossfade.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _sections(findings: Findings, target: str) -> dict[str, Any]:
+    trust, landscape, cost = findings.trust, findings.landscape, findings.cost
+    return {
+        "trust": None if trust is None else trust_section(trust, target),
+        "landscape": None if landscape is None else landscape_section(landscape),
+        "static": weights_text(findings.static),
+        "samples": samples_section(findings.samples),
+        "cost": None if cost is None else cost_section(cost),
+    }
+
+
 def _name(metric: str) -> str:
     return metric if metric == "answered" else split(metric)[0]
 
 
+def _n_events(evaluation: Evaluation) -> int:
+    return sum(int(str(block["n_events"])) for block in evaluation.about.blocks.values())
+
+
 def _blocks(evaluation: Evaluation) -> list[dict[str, Any]]:
-    total = sum(int(str(block["n_events"])) for block in evaluation.about.blocks.values())
+    total = _n_events(evaluation)
     return [
         {
             "name": name,

@@ -4,12 +4,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from crossfade.evaluation.calibration_plots import (
-    inline_svg,
-    reliability_figure,
-    risk_coverage_figure,
-)
+from crossfade.evaluation.calibration_plots import reliability_figure, risk_coverage_figure
 from crossfade.evaluation.output import number_text
+from crossfade.evaluation.plots import inline_svg
 from crossfade.evaluation.trust import ConfidenceRow, CoverageRow, Trust
 
 

@@ -1,25 +1,32 @@
 """One protocol from start to end: tune out of time, refit, answer the test block once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from crossfade.data import Dataset, Queries
-from crossfade.data.splits import Plan, ProtocolConfig, make_plan
+from crossfade.data.splits import Plan, ProtocolConfig, Trial, make_plan
 from crossfade.evaluation.config import EvaluationConfig
+from crossfade.evaluation.cost import Cost
 from crossfade.evaluation.evaluate import evaluate
+from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.judge import Scorer
+from crossfade.evaluation.landscape import Landscape
 from crossfade.evaluation.result import Evaluation
 from crossfade.evaluation.trust import Trust
 from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
+from crossfade.meta.config import ExplainConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.keeping import ListCache
+from crossfade.meta.landscape import WeightSums
 from crossfade.meta.learning import Learned, learn
 from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
+from crossfade.meta.samples import draw_samples
 from crossfade.meta.trust import trust_of
+from crossfade.progress import task, timing
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
 
@@ -33,20 +40,24 @@ class Experiment:
         fusion: Name of the fusion model behind the row of that name.
         evaluation: Every base, the blend and any outside scores on the test block.
         notices: What the fitted bases say about themselves, by label.
-        trust: How far the serving model's own words hold on the test block; None where the static
-            blend serves.
+        findings: What the serving model says of itself on the test block, and what it all cost.
     """
 
     learned: Learned
     fusion: str
     evaluation: Evaluation
     notices: dict[str, tuple[str, ...]]
-    trust: Trust | None
+    findings: Findings
 
     @property
     def choice(self) -> BlendChoice:
         """The static blend that tuning decided on."""
         return self.learned.choice
+
+    @property
+    def trust(self) -> Trust | None:
+        """How far the serving model's own words hold; None where the static blend serves."""
+        return self.findings.trust
 
 
 def run_experiment(
@@ -58,6 +69,7 @@ def run_experiment(
     *,
     fusions: Sequence[str] = (),
     outside: Sequence[Scorer] = (),
+    explain: ExplainConfig | None = None,
     seed: int = 0,
     cache: ListCache | None = None,
 ) -> Experiment:
@@ -71,65 +83,119 @@ def run_experiment(
         evaluation: What is measured.
         fusions: More fusion models to show beside it, each fed the same signals.
         outside: Scorers from elsewhere, judged on the same requests.
+        explain: How the lists that are shown as samples say why.
         seed: The run's one seed.
         cache: See `learn`; the bases of the test block are fitted all the same.
     """
     evaluation = evaluation or EvaluationConfig()
-    plan = make_plan(dataset, protocol, seed)
-    names = list(dict.fromkeys((blend.fusion, *fusions)))
-    learned = learn(plan, bases, blend, names, seed, cache=cache)
-    notices: dict[str, tuple[str, ...]] = {}
-    trusts: list[Trust] = []
-    result = evaluate(
-        plan.tests,
-        _scorers(
-            plan, bases, blend, learned, outside, notices, trusts, evaluation.guess_draws, seed
-        ),
-        evaluation,
-        plan=plan,
-        seed=seed,
-    )
-    return Experiment(learned, blend.fusion, result, notices, trusts[0] if trusts else None)
+    with timing() as watch:
+        plan = make_plan(dataset, protocol, seed)
+        names = list(dict.fromkeys((blend.fusion, *fusions)))
+        learned = learn(plan, bases, blend, names, seed, cache=cache)
+        test = _Test(
+            plan,
+            bases,
+            blend,
+            learned,
+            evaluation=evaluation,
+            explain=explain or ExplainConfig(),
+            seed=seed,
+        )
+        result = evaluate(plan.tests, test.scorers(outside), evaluation, plan=plan, seed=seed)
+        cost = Cost.of(
+            watch,
+            n_events=dataset.n_events,
+            n_users=dataset.n_users,
+            n_items=dataset.n_items,
+            n_requests=result.about.n_requests,
+        )
+    findings = replace(test.findings, cost=cost)
+    return Experiment(learned, blend.fusion, result, test.notices, findings)
 
 
-def _scorers(  # noqa: PLR0917
-    plan: Plan,
-    bases: Bases,
-    config: BlendConfig,
-    learned: Learned,
-    outside: Sequence[Scorer],
-    notices: dict[str, tuple[str, ...]],
-    trusts: list[Trust],
-    guess_draws: int,
-    seed: int,
-) -> Iterator[list[Scorer]]:
-    """For each test trial: the bases fitted on what came before it, what blends them, the others."""
-    for trial in plan.tests:
-        fitted = fit_bases(bases, trial.train, seed)
-        notices.update({label: base.notices for label, base in fitted.items() if base.notices})
-        shared = {label: _Shared(label, base) for label, base in fitted.items()}
-        reader = ContextReader(trial.train, tuple(bases), learned.track, learned.environment)
-        lists = SharedLists(
-            ListBuilder(shared, reader, trial.exclude_seen, trial.candidates, config.n_candidates)
-        )
-        fused = {name: FusedScorer(name, model, lists) for name, model in learned.models.items()}
-        served = fused.get(config.fusion)
-        if served is not None and config.fusion in learned.calibrators and trial is plan.tests[0]:
-            # Rolling cuts refit the bases; the first tells whether probabilities hold.
-            probability = learned.calibrators[config.fusion]
-            doubt = doubt_of(served, guess_draws, seed)
-            answers = Answers.of(answered(served, trial), probability, _blocks(plan), doubt)
-            trusts.append(trust_of(config.fusion, answers, probability, tuple(bases), seed))
-        blend = Blend(
-            shared,
-            learned.choice,
-            trial.exclude_seen,
-            trial.candidates,
-            learned=served,
-            name=config.fusion,
-        )
-        others = [scorer for name, scorer in fused.items() if name != config.fusion]
-        yield [*shared.values(), *others, blend, *outside]
+class _Test:
+    """The test block: who answers it, and what is found on the way."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        bases: Bases,
+        config: BlendConfig,
+        learned: Learned,
+        *,
+        evaluation: EvaluationConfig,
+        explain: ExplainConfig,
+        seed: int,
+    ) -> None:
+        self.plan, self.bases, self.config, self.learned = plan, bases, config, learned
+        self.evaluation, self.explain, self.seed = evaluation, explain, seed
+        self.findings = Findings()
+        self.notices: dict[str, tuple[str, ...]] = {}
+
+    def scorers(self, outside: Sequence[Scorer]) -> Iterator[list[Scorer]]:
+        """For each test trial: the bases fitted on what came before it, what blends them, the others."""
+        learned, name = self.learned, self.config.fusion
+        for trial in self.plan.tests:
+            fitted = fit_bases(self.bases, trial.train, self.seed)
+            self.notices.update({label: b.notices for label, b in fitted.items() if b.notices})
+            shared = {label: _Shared(label, base) for label, base in fitted.items()}
+            reader = ContextReader(
+                trial.train, tuple(self.bases), learned.track, learned.environment
+            )
+            lists = SharedLists(
+                ListBuilder(
+                    shared, reader, trial.exclude_seen, trial.candidates, self.config.n_candidates
+                )
+            )
+            fused = {
+                kind: FusedScorer(kind, model, lists) for kind, model in learned.models.items()
+            }
+            blend = Blend(
+                shared,
+                learned.choice,
+                trial.exclude_seen,
+                trial.candidates,
+                learned=fused.get(name),
+                name=name,
+            )
+            if trial is self.plan.tests[0]:
+                # Rolling cuts refit the bases; the first tells whether probabilities hold.
+                self._look(trial, fitted, blend)
+            others = [scorer for kind, scorer in fused.items() if kind != name]
+            yield [*shared.values(), *others, blend, *outside]
+
+    def _look(self, trial: Trial, fitted: Mapping[str, Recommender[Any]], blend: Blend) -> None:
+        """What the serving model says of itself."""
+        trust, landscape = None, None
+        if blend.learned is not None:
+            with task(f"look at what {blend.name} says"):
+                trust, landscape = self._said(trial, blend.learned)
+        with task("answer the samples"):
+            samples = draw_samples(
+                trial,
+                fitted,
+                blend,
+                self.learned.blend(blend.name),
+                self.explain,
+                n=self.evaluation.n_samples,
+                seed=self.seed,
+            )
+        self.findings = Findings(trust, landscape, self.learned.choice.weights, samples)
+
+    def _said(self, trial: Trial, served: FusedScorer) -> tuple[Trust | None, Landscape]:
+        """Probabilities against outcomes where it is calibrated, and weights, in one pass."""
+        bases, probability = tuple(self.bases), self.learned.calibrators.get(served.name)
+        sums = WeightSums(served.name, bases)
+        parts = sums.followed(answered(served, trial))
+        trust = None
+        if probability is None:
+            for _ in parts:
+                pass
+        else:
+            doubt = doubt_of(served, self.evaluation.guess_draws, self.seed)
+            answers = Answers.of(parts, probability, _blocks(self.plan), doubt)
+            trust = trust_of(served.name, answers, probability, bases, self.seed)
+        return trust, sums.landscape()
 
 
 def _blocks(plan: Plan) -> float:

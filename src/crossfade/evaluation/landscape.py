@@ -1,0 +1,58 @@
+"""Who is trusted when: mean weight of each base along the history and along the age of items."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = "unknown"
+"""Name of the bin of items whose age nobody knows."""
+
+
+@dataclass(frozen=True)
+class WeightBin:
+    """What the bases weighed in some scores.
+
+    Attributes:
+        name: Of the bin, such as ``8–15``.
+        n: Candidates whose score is a weighted mean of bases.
+        n_requests: Requests with such a candidate.
+        mean: Mean weight by base; they sum to 1. Empty where there is no such candidate.
+    """
+
+    name: str
+    n: int
+    n_requests: int
+    mean: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Weights of one model on the lists of one block.
+
+    Attributes:
+        model: Its name in the table.
+        bases: Labels, in order.
+        n: Candidates whose score is a weighted mean of bases.
+        n_without: Candidates with a score that is none, such as one from trees alone.
+        by_history: By wanted events in the history of who asks, none first; without the empty
+            bins at either end.
+        by_age: By the time since the first event of the item, likewise; items whose age is
+            unknown come first. Empty where no age is known.
+    """
+
+    model: str
+    bases: tuple[str, ...]
+    n: int
+    n_without: int
+    by_history: tuple[WeightBin, ...]
+    by_age: tuple[WeightBin, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "model": self.model,
+            "n": self.n,
+            "n_without": self.n_without,
+            "by_history": [vars(one) for one in self.by_history],
+            "by_age": [vars(one) for one in self.by_age],
+        }
