@@ -3,10 +3,11 @@
 dataset ──cut by time──► base | fuse | calibrate | (test)
 bases fitted on base      ──► lists of the fuse block ──► static weights, and a fusion model
 bases fitted on base+fuse ──► lists of calibrate      ──► which of them does no harm
-bases fitted on everything ──► bundle ──► recommend, similar
+bases fitted on everything ──► bundle ──► recommend, explain, predict, similar
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +29,7 @@ from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
+from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
@@ -255,6 +257,30 @@ class HybridModel:
         (served,) = self.lists.serve(query, k, ranking, filters, rng)
         why = self.explainer.explain(query, served) if explain else None
         return self.lists.lines(query, served, why)
+
+    def explain(self, user: str, item: str, as_of: datetime | None = None) -> Recommendation | None:
+        """What speaks for one item, for somebody in the log, whether it would be listed or not.
+
+        Returns:
+            The item as in `recommend` with reasons, ranked by score alone among the candidates
+            and itself; None where nobody can score it: an item no base knows enough of, or one
+            the person knows where those are not listed.
+
+        Raises:
+            UnknownIdError: If the user or the item is unknown.
+            DataError: If ``as_of`` is given and the data has no times.
+        """
+        query = self.query(user, as_of=as_of)
+        found = self.lists.one(query, self.dataset.item_ids.row(item))
+        if found is None:
+            return None
+        (line,) = self.lists.lines(query, found[0], self.explainer.explain(query, found[0]))
+        return replace(line, rank=found[1])
+
+    def predict(self, pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+        """Score and probability of pairs of a user and an item; see `predict_pairs`."""
+        calibrator = None if self.learned is None else self.learned.calibrator
+        return predict_pairs(self.dataset, self.blend, calibrator, pairs)
 
     def recommend_batch(
         self,

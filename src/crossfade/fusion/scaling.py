@@ -26,19 +26,19 @@ def scale(scores: Floats, scaling: Scaling) -> Floats:
 class Standings:
     """Scores of one base for some requests, sorted once to tell where any of them stands.
 
-    Args:
+    Attributes:
         scores: Shape ``(n, n_items)``; NaN where the base cannot score. Not copied where it is
             contiguous and of single precision.
     """
 
     def __init__(self, scores: Floats) -> None:
-        self._scores = np.ascontiguousarray(scores, dtype=np.float32)
-        self._ascending = np.sort(self._scores, axis=1)  # NaN comes last
+        self.scores = np.ascontiguousarray(scores, dtype=np.float32)
+        self._ascending = np.sort(self.scores, axis=1)  # NaN comes last
 
     def best(self, k: int) -> Rows:
         """Columns of the k best of each row in their own order, ties by column, ``(n, k)``; -1 pads."""
-        out = np.full((len(self._scores), k), -1, dtype=np.int32)
-        _best(self._scores, self._ascending, out)
+        out = np.full((len(self.scores), k), -1, dtype=np.int32)
+        _best(self.scores, self._ascending, out)
         return out
 
     def at(self, columns: Ints | Rows, scaling: Scaling) -> Floats:
@@ -53,9 +53,9 @@ class Standings:
         """
         out = np.empty(columns.shape, dtype=np.float32)
         if scaling == "zscore":
-            _zscore_at(self._scores, columns, out)
+            _zscore_at(self.scores, columns, out)
             return out
-        picked = np.take_along_axis(self._scores, columns, axis=1)
+        picked = np.take_along_axis(self.scores, columns, axis=1)
         for row, values in enumerate(picked):
             ordered = self._ascending[row]
             n_known = np.searchsorted(ordered, np.float32(np.nan))

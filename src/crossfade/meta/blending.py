@@ -10,21 +10,19 @@ from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.data.splits import Plan, Trial
 from crossfade.evaluation.judge import Scorer
-from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling, scale
+from crossfade.fusion.base import LabelledSignals
+from crossfade.fusion.scaling import Scaling
 from crossfade.fusion.static import Start, StaticBlend, list_ndcg, tune_static
 from crossfade.meta.lists import FusedScorer
+from crossfade.meta.plain import PlainAccount, PlainBlend
 from crossfade.meta.probability import Probability
-from crossfade.meta.signals import allowed_scores, trial_signals
+from crossfade.meta.signals import trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
-from crossfade.types import Bools, Doubles, Floats, Rows
+from crossfade.types import Bools, Floats, Rows
 
 SCALINGS: tuple[Scaling, ...] = ("zscore", "reciprocal_rank")
-
-TASTE_EVENTS = 9.0
-"""Positive events in a history at which a stated taste has about half the say in a list."""
 
 Bases = Mapping[str, Mapping[str, Any]]
 """Settings of base recommenders by label."""
@@ -118,12 +116,16 @@ class Blend:
         self.exclude_seen = exclude_seen
         self.candidates = candidates
         self.labels = tuple(bases)
-        self.used = [label for label in bases if choice.weights[label] > 0]
-        self._bases = [bases[label] for label in self.used]
-        self.taste = taste
-        self._taste_base = None if taste is None else bases[taste]
-        self._prior = None if choice.prior is None else bases[choice.prior]
-        self._fusion = StaticBlend(np.array([choice.weights[label] for label in self.used]))
+        self._plain = PlainBlend(
+            bases,
+            choice.weights,
+            choice.scaling,
+            exclude_seen=exclude_seen,
+            candidates=candidates,
+            prior=choice.prior,
+            taste=taste,
+        )
+        self.used, self.taste = self._plain.used, taste
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores, shape ``(n, n_items)``; NaN where no used base can score.
@@ -149,7 +151,7 @@ class Blend:
         """Which requests the learned model is asked, shape ``(n,)``; it may have nothing to say."""
         if self.learned is None:
             return np.zeros(len(queries), dtype=np.bool_)
-        asked: Bools = self._taste_share(queries) == 0
+        asked: Bools = self._plain.taste_share(queries) == 0
         return asked
 
     def plain(self, queries: Queries, static: Bools) -> Floats:
@@ -160,23 +162,11 @@ class Blend:
             static: Which of them the static weights answer, ``(n,)``; the others, about which the
                 learned model had nothing to say, are left to the prior.
         """
-        score = np.full((len(queries), queries.n_items), np.nan, dtype=np.float32)
-        if static.any():
-            score[static] = self._fusion.blend(self._scaled(queries.take(np.flatnonzero(static))))
-        silent = np.flatnonzero(np.isnan(score).all(axis=1))
-        if self._prior is not None and len(silent):
-            alone = self._allowed(self._prior, queries.take(silent))
-            score[silent] = scale(alone, self.choice.scaling)
-        share = self._taste_share(queries)
-        asked = np.flatnonzero(share)
-        if len(asked):
-            stated = self._stated(queries.take(asked))
-            score[asked] = _mixed(score[asked], stated, share[asked, None])
-        return score
+        return self._plain.score_batch(queries, static)
 
     def answers_learned(self, query: Queries) -> bool:
         """Whether the learned model answers one request, and neither static weights nor the prior."""
-        if self.learned is None or self._taste_share(query)[0] > 0:
+        if self.learned is None or not self.by_model(query)[0]:
             return False
         return self.learned.answers(query)
 
@@ -193,106 +183,20 @@ class Blend:
 
         Empty for an item without a score.
         """
-        if self.learned is not None and self._taste_share(query)[0] == 0:
+        if self.learned is not None and self.by_model(query)[0]:
             found = self.learned.shares(query, item_rows)
-            if found is None:
-                alone = {} if self.choice.prior is None else {self.choice.prior: 1.0}
-                found = [dict(alone) for _ in item_rows]
-            return found
-        scaled = self._scaled(query)
-        score = np.moveaxis(scaled[:, :, item_rows], 0, -1)  # (1, L, S)
-        if np.isnan(scaled).all() and self.choice.prior is not None:
-            shares = [{self.choice.prior: 1.0} for _ in item_rows]
-        else:
-            mask = np.ones(score.shape[:2], np.bool_)
-            weights = self._fusion.forward(Signals(score, mask)).weights[0]
-            shares = [
-                {label: float(w) for label, w in zip(self.used, line, strict=True) if w > 0}
-                for line in weights
-            ]
-        of_taste = float(self._taste_share(query)[0])
-        if self.taste is None or of_taste == 0:
-            return shares
-        heard = ~np.isnan(self._stated(query)[0, item_rows])
-        return [
-            _with_taste(line, self.taste, of_taste) if has else line
-            for line, has in zip(shares, heard, strict=True)
-        ]
+            if found is not None:
+                return found
+        return self.plain_shares(query, item_rows)
 
-    def contributions(self, query: Queries, item_rows: Rows) -> dict[str, Doubles]:
-        """What each base brought to the scores that `plain` gives some items of one request, by label.
+    def plain_shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
+        """As `shares`, of what `plain` says because the learned model did not answer."""
+        return self._plain.shares(query, item_rows, static=not self.by_model(query)[0])
 
-        Exact sums, in the unit of the score; NaN for an item that the base cannot score. Scores
-        are on a common scale with 0 in its middle, so that a contribution says how far a base
-        lifts the item above the average one.
-        """
-        scaled = {
-            label: scale(self._allowed(base, query), self.choice.scaling)[0, item_rows]
-            for label, base in zip(self.used, self._bases, strict=True)
-        }
-        if all(np.isnan(score).all() for score in scaled.values()) and self._prior is not None:
-            assert self.choice.prior is not None
-            prior = scale(self._allowed(self._prior, query), self.choice.scaling)[0, item_rows]
-            found = {self.choice.prior: prior.astype(np.float64)}
-        else:
-            weights = np.array([self.choice.weights[label] for label in self.used])
-            there = ~np.isnan(np.stack(list(scaled.values()), axis=-1))
-            total = there @ weights  # (L,)
-            found = {
-                label: weight * score.astype(np.float64) / np.where(total > 0, total, np.nan)
-                for (label, score), weight in zip(scaled.items(), weights, strict=True)
-            }
-        share = float(self._taste_share(query)[0])
-        if self.taste is None or share == 0:
-            return found
-        stated = self._stated(query)[0, item_rows].astype(np.float64)
-        rest = np.where(np.isnan(stated), 1.0, 1 - share)
-        scored = np.any([~np.isnan(part) for part in found.values()], axis=0)
-        found = {label: rest * part for label, part in found.items()}
-        lift = np.where(scored, share, 1.0) * stated
-        before = found.get(self.taste, np.full(len(item_rows), np.nan))
-        both = np.nan_to_num(before) + np.nan_to_num(lift)
-        return {**found, self.taste: np.where(np.isnan(before) & np.isnan(lift), np.nan, both)}
-
-    def _taste_share(self, queries: Queries) -> Floats:
-        """Share of the stated taste in each request, shape ``(n,)``; 0 where nothing is stated.
-
-        Never all of it: popularity decides between items that fit a taste equally well.
-        """
-        if self._taste_base is None or queries.tastes is None:
-            return np.zeros(len(queries), dtype=np.float32)
-        n_events = np.bincount(queries.owner[queries.strength > 0], minlength=len(queries))
-        share = TASTE_EVENTS / (TASTE_EVENTS + 1 + n_events)
-        states = np.array([bool(taste) for taste in queries.tastes], dtype=np.bool_)
-        return np.where(states, share, 0).astype(np.float32)
-
-    def _stated(self, queries: Queries) -> Floats:
-        assert self._taste_base is not None
-        return scale(self._allowed(self._taste_base, queries), self.choice.scaling)
-
-    def _scaled(self, queries: Queries) -> Floats:
-        """Scaled scores of the used bases, shape ``(len(used), n, n_items)``."""
-        return np.stack(
-            [scale(self._allowed(base, queries), self.choice.scaling) for base in self._bases]
-        )
-
-    def _allowed(self, base: Scorer, queries: Queries) -> Floats:
-        # Before scaling, as in tuning: what may not be listed has no say in the scale.
-        return allowed_scores(base, queries, self.exclude_seen, self.candidates)
-
-
-def _mixed(score: Floats, stated: Floats, share: Floats) -> Floats:
-    """``share`` of the one and the rest of the other; whichever is there where one is missing."""
-    both = (1 - share) * score + share * stated
-    one = np.where(np.isnan(score), stated, score)
-    return np.where(np.isnan(both), one, both).astype(np.float32)
-
-
-def _with_taste(line: dict[str, float], taste: str, share: float) -> dict[str, float]:
-    if not line:
-        return {taste: 1.0}
-    rest = {label: (1 - share) * weight for label, weight in line.items()}
-    return {**rest, taste: rest.get(taste, 0.0) + share}
+    def plain_contributions(self, query: Queries, item_rows: Rows, score: Floats) -> PlainAccount:
+        """The account of what `plain` says because the learned model did not answer."""
+        static = not self.by_model(query)[0]
+        return self._plain.contributions(query, item_rows, score, static=static)
 
 
 def fit_bases(bases: Bases, dataset: Dataset, seed: int) -> dict[str, Recommender[Any]]:

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any, Self
 
+from pydantic import model_validator
+
 from crossfade.config import Field, Settings
 from crossfade.data import Target
 from crossfade.data.splits import ProtocolConfig
+from crossfade.errors import ConfigError
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.explain.reasons import ReasonConfig
 from crossfade.explain.sentences import SentenceConfig
-from crossfade.explain.words import GENERIC
+from crossfade.explain.words import GENERIC, load_words
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.devices import bases_on_device, fusions_on_device
 from crossfade.ranking import RankingConfig
@@ -47,6 +50,15 @@ class ExplainConfig(Settings):
     sentences: SentenceConfig = Field(
         SentenceConfig(), description="How much is said, and how sure it sounds."
     )
+
+    @model_validator(mode="after")
+    def _words_are_there(self) -> Self:
+        # Here, because a system that took minutes to fit must not fail for want of its words.
+        try:
+            load_words(self.pack, self.language)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class HybridConfig(Settings):

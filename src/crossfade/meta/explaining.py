@@ -56,7 +56,7 @@ class Explainer:
         ids = dataset.item_ids
         self._names = Names(
             title=lambda row: (None if titles is None else titles[row]) or ids.id(row),
-            creator=lambda row: None if creators is None else creators[row],
+            creator=lambda row: (None if creators is None else creators[row]) or None,
         )
 
     def explain(self, query: Queries, served: Served) -> list[Explanation]:
@@ -66,12 +66,12 @@ class Explainer:
             query: The request, as it was served.
             served: Its list.
         """
-        contributions, residual = self._contributions(query, served)
         rows = served.ranked.item_row
+        if not len(rows):
+            return []
+        contributions, residual = self.lifts(query, served)
         # Who lifts no item of the list above the average one need not be asked why.
-        asked = [
-            label for label, given in contributions.items() if (np.nan_to_num(given) > 0).any()
-        ]
+        asked = [label for label, given in contributions.items() if (given > 0).any()]
         found: dict[str, Attribution] = {}
         for label in asked:
             attribution = self.bases[label].attribute(query, rows)
@@ -90,16 +90,25 @@ class Explainer:
             for at, row in enumerate(rows)
         ]
 
-    def _contributions(
-        self, query: Queries, served: Served
-    ) -> tuple[dict[str, Doubles], Doubles | None]:
-        """How far each base lifts each item above the average candidate, and what no base accounts for."""
+    def lifts(self, query: Queries, served: Served) -> tuple[dict[str, Doubles], Doubles]:
+        """How far each base lifts each item of a list above the average candidate.
+
+        What is the same for all candidates (an intercept, the level of reciprocal ranks, how much
+        somebody wants at all) speaks for none of them, so it is in nothing that is given here.
+
+        Returns:
+            The same for each base by label, ``(n,)``, 0 where it had no say; and what no base
+            accounts for. Together they are the listed score less that of the average candidate.
+        """
         if served.told is None or self.model is None:
-            return self.blend.contributions(query, served.ranked.item_row), None
-        signals, fused = served.told
-        given = self.model.contributions(signals, served.place, fused)
-        by_label = dict(zip(signals.columns.bases, given.centred.T, strict=True))
-        return by_label, given.centred_residual
+            rows = served.ranked.item_row
+            labels, given, average = self.blend.plain_contributions(query, rows, served.score)
+        else:
+            signals, fused = served.told
+            labels, average = signals.columns.bases, float(np.nanmean(fused.score[0]))
+            given = self.model.contributions(signals, served.place, fused)
+        by_label = dict(zip(labels, given.centred.T, strict=True))
+        return by_label, given.centred_residual - average
 
     def _certainty(self, served: Served, at: int) -> Certainty:
         probability, uncertainty = served.probability[at], served.uncertainty[at]

@@ -63,6 +63,8 @@ def list_candidates(
     probability: Probability | None,
     only: Bools | None = None,
     least: int = 0,
+    *,
+    also: Rows | None = None,
 ) -> Listed:
     """Candidates of some requests.
 
@@ -75,13 +77,15 @@ def list_candidates(
         probability: Of the learned model's scores; None where it is not calibrated.
         only: Items that may be listed, ``(n_items,)``; None means all.
         least: Candidates that each list has at least, where there are so many.
+        also: Instead of ``only`` and ``least``: items that are candidates of the only request
+            whoever proposes them, with a score or without.
     """
     asked = np.flatnonzero(blend.by_model(queries))
     parts: list[tuple[Ints, Listed]] = []
     if len(asked):
-        # The very same request is asked again for reasons: it must stay the same object.
+        # A request that is asked again, for shares or reasons, must stay the very same object.
         batch = queries if len(asked) == len(queries) else queries.take(asked)
-        told = _by_model(blend, batch, probability, only, least)
+        told = _by_model(blend, batch, probability, only, least, also=also)
         if told.by_model.all() and len(asked) == len(queries):
             return told
         spoken = np.flatnonzero(told.by_model)
@@ -90,7 +94,8 @@ def list_candidates(
     rest = np.setdiff1d(np.arange(len(queries)), answered)
     if len(rest):
         static = ~np.isin(rest, asked)
-        parts.append((rest, _plain(blend, queries.take(rest), static, only, least)))
+        batch = queries if len(rest) == len(queries) else queries.take(rest)
+        parts.append((rest, _plain(blend, batch, static, only, least, also=also)))
     return _joined(parts, len(queries))
 
 
@@ -100,9 +105,11 @@ def _by_model(
     probability: Probability | None,
     only: Bools | None,
     least: int,
+    *,
+    also: Rows | None,
 ) -> Listed:
     assert blend.learned is not None
-    signals, item_row, fused = blend.learned.fused(queries, only, least)
+    signals, item_row, fused = blend.learned.fused(queries, only, least, also)
     score, doubt = fused.score, fused.uncertainty
     nothing = np.full_like(score, np.nan)
     chance = None if probability is None else probability.predict(score, signals)
@@ -117,11 +124,22 @@ def _by_model(
     )
 
 
-def _plain(blend: Blend, queries: Queries, static: Bools, only: Bools | None, least: int) -> Listed:
+def _plain(
+    blend: Blend,
+    queries: Queries,
+    static: Bools,
+    only: Bools | None,
+    least: int,
+    *,
+    also: Rows | None,
+) -> Listed:
     score = blend.plain(queries, static)
     if only is not None:
         score[:, ~only] = np.nan
     item_row = top_k(score, min(max(POOL, least), queries.n_items))
+    if also is not None:
+        more = np.setdiff1d(also, item_row).astype(item_row.dtype)
+        item_row = np.concatenate([item_row, more[None, :]], axis=1)
     best = np.take_along_axis(score, np.maximum(item_row, 0), axis=1)
     best[item_row < 0] = np.nan
     nothing = np.full_like(best, np.nan)

@@ -1,8 +1,8 @@
 """From requests to candidate lists with everything a blend looks at; for training and serving alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,10 @@ from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import Standings
 from crossfade.meta.context import ContextReader
+from crossfade.meta.last import Last
 from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +58,43 @@ class ListBuilder:
         Returns:
             The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
         """
-        raw = [
-            allowed_scores(base, queries, self.exclude_seen, self.candidates)
-            for base in self.bases.values()
-        ]
-        standings = [Standings(scores) for scores in raw]
+        standings = self._standings(queries)
         n_each = max(self.n_candidates, least)
         if hidden is None and only is None:
             item_row = union([one.best(n_each) for one in standings])
         else:
             where = None if hidden is None else hidden.tocoo().coords
-            shown = [scores.copy() for scores in raw]
+            shown = [one.scores.copy() for one in standings]
             for scores in shown:
                 if where is not None:
                     scores[where] = np.nan
                 if only is not None:
                     scores[:, ~only] = np.nan
             item_row = union([top_k(scores, n_each) for scores in shown])
+        return self._signals(queries, standings, item_row), item_row
+
+    def beside(self, query: Queries, item_rows: Rows) -> tuple[Signals, Rows, int]:
+        """The candidates of one request and, after them, those of some items that are none.
+
+        What signals hold of an item does not depend on who else is listed.
+
+        Returns:
+            As `build`, the further items ascending, and how many places the usual ones take.
+        """
+        standings = self._standings(query)
+        usual = union([one.best(self.n_candidates) for one in standings])
+        more = np.setdiff1d(item_rows, usual).astype(np.int32)
+        item_row = np.concatenate([usual, more[None, :]], axis=1)
+        return self._signals(query, standings, item_row), item_row, usual.shape[1]
+
+    def _standings(self, queries: Queries) -> list[Standings]:
+        """What each base says of everything that may be listed."""
+        return [
+            Standings(allowed_scores(base, queries, self.exclude_seen, self.candidates))
+            for base in self.bases.values()
+        ]
+
+    def _signals(self, queries: Queries, standings: Sequence[Standings], item_row: Rows) -> Signals:
         mask = item_row >= 0
         columns = np.where(mask, item_row, 0)
         score, rank = (
@@ -84,7 +103,7 @@ class ListBuilder:
         )
         score[~mask], rank[~mask] = np.nan, np.nan
         reader = self.reader
-        signals = Signals(
+        return Signals(
             score=score,
             mask=mask,
             reciprocal_rank=rank,
@@ -93,7 +112,6 @@ class ListBuilder:
             user_row=queries.user_row,
             columns=self.columns,
         )
-        return signals, item_row
 
     @property
     def columns(self) -> Columns:
@@ -101,28 +119,12 @@ class ListBuilder:
         return Columns(tuple(self.bases), self.reader.user_columns, self.reader.item_columns)
 
 
-class _Last(Generic[T]):
-    """The last answer, for whoever asks the very same again; safe between threads."""
-
-    def __init__(self) -> None:
-        self._kept: tuple[Queries, T] | None = None
-
-    def __call__(self, queries: Queries, make: Callable[[Queries], T]) -> T:
-        # Question and answer are one value, read and written at once.
-        kept = self._kept
-        if kept is not None and kept[0] is queries:
-            return kept[1]
-        found = make(queries)
-        self._kept = (queries, found)
-        return found
-
-
 class SharedLists:
     """A builder whose last answer is kept, so that several blends need not build it again."""
 
     def __init__(self, builder: ListBuilder) -> None:
         self.builder = builder
-        self._last: _Last[tuple[Signals, Rows]] = _Last()
+        self._last: Last[tuple[Signals, Rows]] = Last()
 
     @property
     def reader(self) -> ContextReader:
@@ -142,6 +144,10 @@ class SharedLists:
             return self.builder.build(queries, only=only, least=least)
         return self._last(queries, self.builder.build)
 
+    def beside(self, query: Queries, item_rows: Rows) -> tuple[Signals, Rows, int]:
+        """As `ListBuilder.beside`."""
+        return self.builder.beside(query, item_rows)
+
 
 @dataclass(frozen=True, eq=False)
 class FusedScorer:
@@ -156,7 +162,7 @@ class FusedScorer:
     name: str
     fusion: FusionModel[Any]
     lists: ListBuilder | SharedLists
-    _last: _Last[tuple[Signals, Rows, Fused]] = field(default_factory=_Last, init=False, repr=False)
+    _last: Last[tuple[Signals, Rows, Fused]] = field(default_factory=Last, init=False, repr=False)
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores of the candidates, NaN for all other items, shape ``(n, n_items)``."""
@@ -206,7 +212,11 @@ class FusedScorer:
         return [None if np.isnan(chance) else float(chance) for chance in found]
 
     def fused(
-        self, queries: Queries, only: Bools | None = None, least: int = 0
+        self,
+        queries: Queries,
+        only: Bools | None = None,
+        least: int = 0,
+        also: Rows | None = None,
     ) -> tuple[Signals, Rows, Fused]:
         """Candidates and what the model says of them; of a single request, kept for who asks again.
 
@@ -217,7 +227,11 @@ class FusedScorer:
             queries: B requests.
             only: Items that may be listed; see `ListBuilder.build`.
             least: Likewise.
+            also: Instead, items of the only request that stand beside its usual candidates.
         """
+        if also is not None:
+            signals, item_row, _ = self.lists.beside(queries, also)
+            return signals, item_row, self.fusion.forward(signals)
         if only is not None or least:
             signals, item_row = self.lists.build(queries, only=only, least=least)
             return signals, item_row, self.fusion.forward(signals)

@@ -125,6 +125,34 @@ class ListMaker:
                 served.append(self._served(listed, at, ranked))
         return served
 
+    def one(self, query: Queries, item_row: int) -> tuple[Served, int] | None:
+        """One item as it stands among the candidates of a request, whoever proposes it.
+
+        Nothing but scores decides here: neither limits nor conditions, only that what the person
+        knows has no score where it is not listed.
+
+        Args:
+            query: The request.
+            item_row: The item.
+
+        Returns:
+            The item as a list of its own, and its rank by score among all candidates, ties by
+            item row; None where nobody can score it.
+        """
+        also = np.array([item_row], dtype=np.int32)
+        listed = list_candidates(self.blend, query, self.probability, also=also)
+        rows, scores = listed.item_row[0], listed.score[0]
+        score = scores[rows == item_row][0]
+        if np.isnan(score):
+            return None
+        before = (scores > score) | ((scores == score) & (rows < item_row))
+
+        def alone(candidates: Candidates) -> Ranked:
+            place = np.flatnonzero(candidates.item_row == item_row)
+            return Ranked(also, place, np.ones(1), (), (), 1, len(candidates.item_row), {})
+
+        return self._served(listed, 0, alone), 1 + int((before & (rows >= 0)).sum())
+
     @property
     def _usual(self) -> int:
         learned = self.blend.learned
@@ -201,7 +229,7 @@ class ListMaker:
         told = self._told(why, len(served.score))
         rows = served.ranked.item_row
         if served.weights is None:
-            shares = self.blend.shares(query, rows)
+            shares = self.blend.plain_shares(query, rows)
         else:
             shares = _shares(self.blend.labels, served.weights)
         return [

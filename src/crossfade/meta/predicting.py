@@ -1,0 +1,121 @@
+"""Scores of given pairs: what a system says of any item for anybody it knows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossfade.data import Dataset, Queries
+from crossfade.fusion.base import Signals
+from crossfade.meta.blending import Blend
+from crossfade.meta.lists import FusedScorer
+from crossfade.meta.probability import Probability
+from crossfade.types import Bools, Doubles, Floats, Ints, Rows
+
+LISTS_AT_ONCE = 32
+"""Lists that are fused together, so that memory stays bounded."""
+
+
+def predict_pairs(
+    dataset: Dataset,
+    blend: Blend,
+    probability: Probability | None,
+    pairs: Sequence[tuple[str, str]],
+) -> pl.DataFrame:
+    """Scores of pairs of a user and an item, each with the item among the candidates of the user.
+
+    A pair gets the score that a list of the user would show. What else is asked for changes
+    nothing: an item that no base proposes joins the usual candidates alone.
+
+    Args:
+        dataset: Whose users and items they are.
+        blend: What answers.
+        probability: Of the learned model's scores; None where it is not calibrated.
+        pairs: User and item ids; unknown ones are allowed.
+
+    Returns:
+        ``user_id``, ``item_id``, ``score`` (null where the user or item is unknown or nobody can score
+        the pair, as is so of what a person knows where that is not listed) and ``probability`` (null
+        also where no calibrated model spoke), in the order of the pairs.
+    """
+    users, items = ([pair[at] for pair in pairs] for at in (0, 1))
+    user_rows, item_rows = dataset.user_ids.rows(users), dataset.item_ids.rows(items)
+    score = np.full(len(users), np.nan, dtype=np.float32)
+    chance = np.full(len(users), np.nan)
+    known = (user_rows >= 0) & (item_rows >= 0)
+    for user in np.unique(user_rows[known]):
+        mine = np.flatnonzero(known & (user_rows == user))
+        rows, place = np.unique(item_rows[mine], return_inverse=True)
+        found = _predicted(blend, dataset.queries([int(user)]), rows.astype(np.int32), probability)
+        score[mine], chance[mine] = found[0][place], found[1][place]
+    return pl.DataFrame(
+        {
+            "user_id": pl.Series(users, dtype=pl.String),
+            "item_id": pl.Series(items, dtype=pl.String),
+            "score": pl.Series(score).fill_nan(None),
+            "probability": pl.Series(chance).fill_nan(None),
+        }
+    )
+
+
+def _predicted(
+    blend: Blend, query: Queries, item_rows: Rows, probability: Probability | None
+) -> tuple[Floats, Doubles]:
+    """Score and probability of different items for one request, ascending, ``(L,)``."""
+    score = np.full(len(item_rows), np.nan, dtype=np.float32)
+    chance, silent = np.full(len(item_rows), np.nan), np.ones(len(item_rows), dtype=np.bool_)
+    asked = blend.by_model(query)
+    if blend.learned is not None and asked[0]:
+        score, chance, silent = _learned(blend.learned, query, item_rows, probability)
+    if silent.any():
+        score[silent] = blend.plain(query, ~asked)[0, item_rows[silent]]
+    return score, chance
+
+
+def _learned(
+    learned: FusedScorer, query: Queries, item_rows: Rows, probability: Probability | None
+) -> tuple[Floats, Doubles, Bools]:
+    """The same by the learned model, and of which lists it says nothing at all."""
+    signals, listed, n_usual = learned.lists.beside(query, item_rows)
+    usual = np.arange(n_usual)
+
+    def told(columns: Ints) -> tuple[Floats, Doubles]:
+        lists = _columns(signals, columns)
+        score = learned.fusion.forward(lists).score
+        nothing = np.full(score.shape, np.nan)
+        return score, nothing if probability is None else probability.predict(score, lists)
+
+    said, likely = told(usual[None, :])
+    score, chance = said[0], likely[0]
+    silent = np.full(n_usual, np.isnan(score).all())
+    for start in range(n_usual, listed.shape[1], LISTS_AT_ONCE):
+        more = np.arange(start, min(start + LISTS_AT_ONCE, listed.shape[1]))
+        said, likely = told(np.column_stack([np.tile(usual, (len(more), 1)), more]))
+        score, chance = np.append(score, said[:, -1]), np.append(chance, likely[:, -1])
+        silent = np.append(silent, np.isnan(said).all(axis=1))
+    place_of = {int(row): at for at, row in enumerate(listed[0])}
+    places = [place_of[int(row)] for row in item_rows]
+    return score[places], chance[places], silent[places]
+
+
+def _columns(signals: Signals, columns: Ints) -> Signals:
+    """Lists of some candidates of the only request, ``(n, L)`` places of them."""
+    n = len(columns)
+
+    def picked(array: Any) -> Any:
+        return None if array is None else array[0][columns]
+
+    def repeated(array: Any) -> Any:
+        return None if array is None else np.repeat(array, n, axis=0)
+
+    return replace(
+        signals,
+        score=picked(signals.score),
+        mask=picked(signals.mask),
+        reciprocal_rank=picked(signals.reciprocal_rank),
+        item=picked(signals.item),
+        user=repeated(signals.user),
+        user_row=repeated(signals.user_row),
+    )
