@@ -20,6 +20,7 @@ BENCHMARKS = (
     "adaptation",
     "context",
     "honesty",
+    "reasons",
     "episodes_speed",
     "fusion_speed",
     "bundle_load",

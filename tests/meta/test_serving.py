@@ -1,5 +1,6 @@
 """Lists that are served: what is asked of them holds, one by one and for everybody at once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -141,3 +142,28 @@ def test_explored_places_state_their_chance(model: HybridModel) -> None:
     lines = model.recommend(user="listener-03", k=10, ranking=ranking, rng=np.random.default_rng(0))
     assert sum(line.propensity < 1 for line in lines) == 3
     assert all(line.propensity > 0 for line in lines)
+
+
+@pytest.mark.parametrize("model", ["meta"], indirect=True)
+def test_a_filtered_list_names_who_answered_it(
+    model: HybridModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The learned model knows what to say of the usual list, and not of these three items.
+    allow = ids(model, 3, ranking=FREE)
+    assert model.learned is not None
+    forward = type(model.learned.model).forward
+
+    def silent_on_three(self: Any, signals: Any) -> Any:
+        fused = forward(self, signals)
+        few = signals.mask.sum() <= 3
+        return replace(fused, score=np.full_like(fused.score, np.nan)) if few else fused
+
+    monkeypatch.setattr(type(model.learned.model), "forward", silent_on_three)
+    lines = model.recommend(
+        user="listener-03", k=3, filters=Filters(allow=allow), ranking=FREE, explain=True
+    )
+    assert {line.item_id for line in lines} == set(allow)
+    prior = model.blend.choice.prior
+    assert [line.weights for line in lines] == [{prior: 1.0}] * 3
+    bases = {base for line in lines for reason in line.reasons for base in reason["bases"]}
+    assert bases == {prior}

@@ -20,6 +20,8 @@ BundleOption = Annotated[
 ServingOption = Annotated[
     Path | None, typer.Option("--registry", help="Or a registry; its promoted version answers.")
 ]
+EMPTY = "no base can answer this; add popularity, which serves everybody"
+EMPTY_BY_FILTERS = "nothing that can be scored is left by --rule and --block; ask for less"
 CountOption = Annotated[int, typer.Option("-k", min=1, help="How many items.")]
 
 
@@ -53,9 +55,42 @@ def recommend(
             help="Look at the user's history before this time only: ISO 8601, UTC unless it has a zone.",
         ),
     ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say under each item what speaks for it.")
+    ] = False,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule",
+            help="What every item must fulfil, such as 'not genres has \"comedy\"'; may be repeated.",
+        ),
+    ] = None,
+    block: Annotated[
+        list[str] | None,
+        typer.Option("--block", help="An item that is not to be listed; may be repeated."),
+    ] = None,
+    diversity: Annotated[
+        float | None,
+        typer.Option(
+            "--diversity",
+            min=0,
+            max=1,
+            help="0 ranks by score alone, 1 looks only for items unlike the others; instead of the settings.",
+        ),
+    ] = None,
+    max_per_creator: Annotated[
+        int | None,
+        typer.Option(
+            "--max-per-creator",
+            min=0,
+            help="Most items by one creator, 0 for any number; instead of the settings.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the best items for one person, best first: a user, a stranger with tastes, or both."""
+    from crossfade.meta.serving import Filters
+
     one_place(bundle, registry)
     liked = [*(like or []), *_split(items or "")]
     if items is not None and not _split(items):
@@ -69,6 +104,9 @@ def recommend(
         raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
     moment = None if as_of is None else _moment(as_of)
     model = load_model(bundle, registry)
+    filters = Filters(block=block or (), rules=rule or ())
+    wishes = {"diversity": diversity, "max_per_creator": max_per_creator}
+    wishes = {name: value for name, value in wishes.items() if value is not None}
     lines = model.recommend(
         user=user,
         items=said["items"],
@@ -76,14 +114,19 @@ def recommend(
         moods=said["moods"],
         k=k,
         as_of=moment,
+        filters=filters,
+        ranking=model.config.ranking.changed(**wishes),
+        explain=why,
     )
-    for note in model.unknown(**said):
+    notes = [*model.unknown(**said), *(f"--block: {n}" for n in model.unknown(items=block or ()))]
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
     if not lines:
-        typer.echo("no base can answer this; add popularity, which serves everybody", err=True)
+        typer.echo(EMPTY_BY_FILTERS if filters else EMPTY, err=True)
     asked = {"user": user, "liked": liked, "genres": said["genres"], "moods": said["moods"]}
+    asked |= {"rules": rule, "blocked": block}
     asked = {name: value for name, value in asked.items() if value}
-    _print({**asked, "k": k, "version": model.version}, lines, as_json)
+    _print({**asked, **wishes, "k": k, "version": model.version}, lines, as_json)
 
 
 def similar(
@@ -153,14 +196,16 @@ def _print(asked: dict[str, Any], lines: list["Recommendation"], as_json: bool) 
 
 
 def list_lines(lines: list["Recommendation"]) -> list[str]:
-    """A list as aligned text."""
+    """A list as aligned text, each item's sentence under it."""
     names = [
         # Where artists are the items, title and creator are one name.
         " — ".join(dict.fromkeys(p for p in (line.title or line.item_id, line.creator) if p))
         for line in lines
     ]
     width = max((len(name) for name in names), default=0)
-    return [
-        f"{line.rank:3d}. {name:<{width}}  {line.score:7.3f}  [{line.item_id}]"
-        for line, name in zip(lines, names, strict=True)
-    ]
+    texts = []
+    for line, name in zip(lines, names, strict=True):
+        texts.append(f"{line.rank:3d}. {name:<{width}}  {line.score:7.3f}  [{line.item_id}]")
+        if line.why is not None:
+            texts.append(f"     {line.why}")
+    return texts
