@@ -11,6 +11,7 @@ import typer
 from crossfade import __version__
 from crossfade.cli import (
     audio,
+    batching,
     checking,
     demonstrating,
     evaluating,
@@ -62,6 +63,7 @@ app.command("evaluate")(evaluating.evaluate)
 app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
+app.command("batch")(batching.batch)
 app.command("index")(indexing.index)
 app.add_typer(registering.app)
 app.add_typer(audio.app)
