@@ -11,6 +11,7 @@ import typer
 from crossfade import __version__
 from crossfade.cli import (
     audio,
+    batching,
     checking,
     demonstrating,
     evaluating,
@@ -66,6 +67,7 @@ app.command("fuse")(fusing.fuse)
 app.command("recommend")(recommending.recommend)
 app.command("similar")(recommending.similar)
 app.command("inspect")(inspecting.inspect)
+app.command("batch")(batching.batch)
 app.command("index")(indexing.index)
 app.add_typer(registering.app)
 app.add_typer(audio.app)
