@@ -23,6 +23,7 @@ BENCHMARKS = (
     "episodes_speed",
     "fusion_speed",
     "bundle_load",
+    "batch",
 )
 
 
