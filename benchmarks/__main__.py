@@ -26,6 +26,7 @@ BENCHMARKS = (
     "bundle_load",
     "serving",
     "lists",
+    "batch",
 )
 
 
