@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from crossfade.threads import n_threads, over
+from crossfade.threads import n_threads, over, stay_alone
 
 FIT_AND_COUNT = """
 import numpy as np, torch
@@ -45,3 +46,13 @@ def test_compiled_loops_leave_the_threads_of_pytorch_alone(monkeypatch: pytest.M
         [sys.executable, "-c", FIT_AND_COUNT], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "1"
+
+
+def test_a_worker_that_is_to_stay_alone_starts_no_threads_and_others_are_not_held_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = n_threads()
+    with ThreadPoolExecutor(1, initializer=stay_alone) as pool:
+        assert pool.submit(n_threads).result() == 1
+    assert n_threads() == before

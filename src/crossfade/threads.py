@@ -5,6 +5,7 @@ a fixed order, so how many threads there are changes no number.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -14,7 +15,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+_here = threading.local()
 
 _PIECES_PER_THREAD = 8
 """Several, because some places cost far more than others."""
@@ -26,10 +29,18 @@ def n_threads() -> int:
     `numba.get_num_threads` is not asked: it starts Numba's own threads, and that sets the number
     of threads of every OpenMP library of the process, PyTorch included, against the variable.
     """
+    if getattr(_here, "alone", False):
+        return 1
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     most = os.cpu_count() or 1 if affinity is None else len(affinity(0))
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(most, int(asked)) if asked.isdecimal() and int(asked) else most
+
+
+def stay_alone() -> None:
+    """From now on this thread starts no others: for workers of a pool, of which there are enough already."""
+    _here.alone = True
+    threadpool_limits(1, "openmp")  # which holds per thread, of networks and trees
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

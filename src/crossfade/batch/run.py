@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from crossfade import __version__
 from crossfade.batch.parts import opened
@@ -24,7 +23,7 @@ from crossfade.meta.serving import AT_ONCE, Filters
 from crossfade.progress import task
 from crossfade.ranking import RankingConfig
 from crossfade.rng import generator
-from crossfade.threads import n_threads, one_blas_thread
+from crossfade.threads import n_threads, one_blas_thread, stay_alone
 from crossfade.types import Rows
 
 CHUNK = 2_000
@@ -180,9 +179,8 @@ def _in_pieces(
 
 @contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
-    # Each computes alone: networks and trees that started threads of their own would only wait
-    # for each other. OpenMP holds such a limit per thread, so it ends with the worker.
-    pool = ThreadPoolExecutor(n_threads(), initializer=threadpool_limits, initargs=(1, "openmp"))
+    # Threads that start threads only wait for each other.
+    pool = ThreadPoolExecutor(n_threads(), initializer=stay_alone)
     try:
         yield pool
     finally:
