@@ -1,6 +1,7 @@
 """The picture and the page of a journey show its numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -44,6 +45,8 @@ def test_notes_say_when_no_learned_model_answers() -> None:
     assert static.notes()[0].startswith("all moments: the static blend answers")
     learned = Journey("ann", "meta", BASES, 10, (moment(0, 0.1),))
     assert learned.notes() == []
+    (note,) = replace(learned, unweighed={"fwls": 0.4}).notes()
+    assert note.startswith("of the score of meta, 40% comes from models that weigh no bases")
 
 
 def test_the_picture_has_a_stack_and_one_curve_for_what_is_known() -> None:
@@ -64,7 +67,13 @@ def test_the_page_is_whole_and_says_every_number() -> None:
     assert found.open == []
     assert found.outside == []
     assert "<img" not in html
-    for said in ("0.80", "0.20", "25.0%", "2024-05-10 18:30", "no base can answer"):
+    for said in (
+        "0.80",
+        "0.20",
+        "25.0%",
+        "2024-05-10 18:30",
+        "After 3 events: no base can answer.",
+    ):
         assert said in found.text
 
 

@@ -120,3 +120,9 @@ def test_json_holds_every_bin() -> None:
         "mean": OLD,
     }
     assert document["by_history"][1]["mean"] == {}
+
+
+def test_members_that_weigh_no_bases_are_named_with_their_share() -> None:
+    said = "35% comes from models that weigh no bases (lambdamart 0.25, fwls 0.10)"
+    assert said in page(landscape(unweighed={"lambdamart": 0.25, "fwls": 0.10})).text
+    assert "weigh no bases" not in page(landscape()).text

@@ -143,7 +143,10 @@ def test_auto_says_at_which_moments_it_leaves_the_answer_to_the_static_blend(
         return tuple(replace(one, serves=one.name == "hot") for one in judge(*given, **more))
 
     monkeypatch.setattr(auto, "judge", letting_serve)
-    settings = {"auto": {"candidates": ["static", "meta"], "settings": {"meta": GATE}}}
+    candidates = ["static", "meta", "ridge"]
+    settings = {
+        "auto": {"candidates": candidates, "settings": {"meta": GATE}, "even_requests": 1e9}
+    }
     model = fitted(world, "auto", settings)
     users = world.events["user_row"].value_counts(sort=True)["user_row"]
     journey = inspected(model, world.user_ids.id(users[0]))
@@ -155,6 +158,8 @@ def test_auto_says_at_which_moments_it_leaves_the_answer_to_the_static_blend(
         "model" if n > SLICE_EDGES[1] else "static" for n in positives
     ]
     assert max(positives) > SLICE_EDGES[1]
+    # Ridge has a third of the score, by even shares, and no weights.
+    assert journey.unweighed == pytest.approx({"ridge": 1 / 3}, abs=1e-3)
 
 
 def test_a_model_that_weighs_no_bases_cannot_be_followed(world: Dataset) -> None:

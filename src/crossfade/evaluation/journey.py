@@ -1,8 +1,10 @@
 """How the weights of the bases move over one user's history, as plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from crossfade.evaluation.landscape import unweighed_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Journey:
         bases: Labels, in order.
         k: Longest list that is looked at.
         moments: The shortest history first.
+        unweighed: As in `Landscape`.
     """
 
     user_id: str
@@ -48,6 +51,7 @@ class Journey:
     bases: tuple[str, ...]
     k: int
     moments: tuple[Moment, ...]
+    unweighed: Mapping[str, float] = field(default_factory=dict)
 
     def ranked(self) -> list[str]:
         """Bases with any weight, the largest mean first, ties in order."""
@@ -59,7 +63,7 @@ class Journey:
         """What a reader must know."""
         static = [one.n_events for one in self.moments if one.by == "static"]
         silent = [one.n_events for one in self.moments if one.by == "nobody"]
-        notes = []
+        notes = [note for note in [unweighed_text(self.model, self.unweighed)] if note]
         if static:
             who = "all moments" if len(static) == len(self.moments) else f"after {_listed(static)}"
             notes.append(f"{who}: the static blend answers, with the same weights for everybody")
@@ -74,6 +78,7 @@ class Journey:
             "model": self.model,
             "bases": list(self.bases),
             "k": self.k,
+            "unweighed": dict(self.unweighed),
             "moments": [vars(one) for one in self.moments],
         }
 

@@ -1,7 +1,7 @@
 """Who is trusted when: mean weight of each base along the history and along the age of items."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 UNKNOWN = "unknown"
@@ -38,6 +38,8 @@ class Landscape:
             bins at either end.
         by_age: By the time since the first event of the item, likewise; items whose age is
             unknown come first. Empty where no age is known.
+        unweighed: Share in the score of each member of a combination that weighs no bases, by
+            name. The weights are those of the other members.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Landscape:
     n_without: int
     by_history: tuple[WeightBin, ...]
     by_age: tuple[WeightBin, ...]
+    unweighed: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -53,6 +56,18 @@ class Landscape:
             "model": self.model,
             "n": self.n,
             "n_without": self.n_without,
+            "unweighed": dict(self.unweighed),
             "by_history": [vars(one) for one in self.by_history],
             "by_age": [vars(one) for one in self.by_age],
         }
+
+
+def unweighed_text(model: str, unweighed: Mapping[str, float]) -> str:
+    """What must be said of members that weigh no bases; empty where there are none."""
+    if not unweighed:
+        return ""
+    named = ", ".join(f"{name} {share:.2f}" for name, share in unweighed.items())
+    return (
+        f"of the score of {model}, {sum(unweighed.values()):.0%} comes from models that weigh no bases ({named}); "
+        "the weights are those of the rest"
+    )

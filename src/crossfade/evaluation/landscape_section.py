@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from crossfade.evaluation.area_plots import Areas, areas_figure
-from crossfade.evaluation.landscape import UNKNOWN, Landscape, WeightBin
+from crossfade.evaluation.landscape import UNKNOWN, Landscape, WeightBin, unweighed_text
 from crossfade.evaluation.plots import inline_svg
 
 N_TOLD = 3
@@ -32,6 +32,7 @@ def landscape_section(landscape: Landscape) -> dict[str, Any]:
         "model": landscape.model,
         "n": f"{landscape.n:,}",
         "without": f"{landscape.n_without:,}" if landscape.n_without else "",
+        "unweighed": unweighed_text(landscape.model, landscape.unweighed),
         "told": [
             *_told(landscape.by_history, "Wanted events before: {}"),
             *_told(landscape.by_age, "Age of the item: {}"),

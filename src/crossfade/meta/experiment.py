@@ -185,7 +185,7 @@ class _Test:
     def _said(self, trial: Trial, served: FusedScorer) -> tuple[Trust | None, Landscape]:
         """Probabilities against outcomes where it is calibrated, and weights, in one pass."""
         bases, probability = tuple(self.bases), self.learned.calibrators.get(served.name)
-        sums = WeightSums(served.name, bases)
+        sums = WeightSums(served.name, bases, served.fusion)
         parts = sums.followed(answered(served, trial))
         trust = None
         if probability is None:

@@ -11,6 +11,7 @@ from crossfade.errors import ConfigError, DataError
 from crossfade.evaluation.journey import Journey, Moment
 from crossfade.fusion.auto import AutoFusion
 from crossfade.meta.blending import Blend
+from crossfade.meta.landscape import unweighed
 from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import ListMaker, Served
 from crossfade.ranking import RankingConfig
@@ -59,18 +60,21 @@ def follow(
             "name somebody with events"
         )
     plain = ranking.changed(explore=0.0)
+    blend = lists.blend
     moments: list[Moment] = []
+    silent: dict[str, float] = {}
     for query in _requests(dataset, row, whole, moments_of(n_events, n_points)):
         (served,) = lists.serve(query, k, plain)
         moments.append(_moment(query, served, lists))
-    blend = lists.blend
+        if moments[-1].by == "model" and blend.learned is not None and served.told is not None:
+            silent = unweighed(blend.learned.fusion, served.told[0])
     model = blend.name if blend.learned is not None else "static"
     if not any(one.weights for one in moments) and any(one.n_items for one in moments):
         raise ConfigError(
             f"{model} weighs no bases: its scores are no weighted means, so there is no weight to follow; fit with "
             "--fusion auto, meta or static"
         )
-    return Journey(user, model, blend.labels, k, tuple(moments))
+    return Journey(user, model, blend.labels, k, tuple(moments), silent)
 
 
 def moments_of(n_events: int, n_points: int) -> list[int]:

@@ -1,11 +1,13 @@
 """Measuring who is trusted when, list by list, so that no block is held at once."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from crossfade.evaluation.landscape import UNKNOWN, Landscape, WeightBin
-from crossfade.fusion.base import Fused, LabelledSignals
+from crossfade.fusion.auto import AutoFusion
+from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.types import Bools, Doubles, Ints
 
 AGE_DAYS = (1, 3, 7, 30, 90, 365, 1095)
@@ -33,10 +35,15 @@ class WeightSums:
     Args:
         model: Name of what weighs.
         bases: Labels, in order.
+        fusion: What weighs, which is asked whether some of its members weigh no bases; None if
+            it has no members.
     """
 
-    def __init__(self, model: str, bases: Sequence[str]) -> None:
-        self.model, self.bases = model, tuple(bases)
+    def __init__(
+        self, model: str, bases: Sequence[str], fusion: FusionModel[Any] | None = None
+    ) -> None:
+        self.model, self.bases, self._fusion = model, tuple(bases), fusion
+        self._unweighed: dict[str, float] | None = None
         history = ["none", *(_span(2**p, 2 ** (p + 1) - 1) for p in range(25))]
         self._history = _Bins(history, len(self.bases))
         self._age = _Bins(AGES, len(self.bases))
@@ -56,6 +63,8 @@ class WeightSums:
         weighed = scored & ~np.isnan(fused.weights).all(axis=-1)
         self._n += int(weighed.sum())
         self._n_without += int((scored & ~weighed).sum())
+        if self._unweighed is None and weighed.any():
+            self._unweighed = unweighed(self._fusion, lists.signals)
         # A base that cannot score weighs nothing there.
         weights = np.nan_to_num(fused.weights[weighed]).astype(np.float64)
         request = np.nonzero(weighed)[0]
@@ -73,7 +82,28 @@ class WeightSums:
             self._n_without,
             self._history.rows(self.bases),
             by_age if some else (),
+            self._unweighed or {},
         )
+
+
+def unweighed(fusion: FusionModel[Any] | None, signals: Signals) -> dict[str, float]:
+    """Share of each member of a combination that weighs no bases, by name.
+
+    Args:
+        fusion: Fitted.
+        signals: One request or more; the fullest list is asked about.
+    """
+    if not isinstance(fusion, AutoFusion):
+        return {}
+    fullest = signals.available.any(axis=2).sum(axis=1).argmax(keepdims=True)
+    one = signals.take(fullest)
+    return {
+        name: share
+        for name, share in fusion.shares.items()
+        if share > 0
+        and name in fusion.members
+        and np.isnan(fusion.members[name].forward(one).weights).all()
+    }
 
 
 class _Bins:
