@@ -24,7 +24,7 @@ from crossfade.fusion.base import Fused, LabelledSignals
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.static import list_ndcg
 from crossfade.meta.answers import Answers
-from crossfade.meta.probability import fit_probability, probability_of
+from crossfade.meta.probability import probability_of
 from crossfade.meta.trust import trust_of
 from crossfade.progress import reporting_to
 
@@ -80,7 +80,7 @@ def _judged(name: str, protocol: str, block: Block) -> Found:
     calibrate, test = block.material.calibrate, block.test
     blend = make_fusion("auto").fit(block.material.train, calibrate, SEED)
     labels, began = test.signals.columns.bases, time.monotonic()
-    probability = fit_probability(blend, calibrate, SEED)
+    probability = probability_of(blend.forward(calibrate.signals).score, calibrate, SEED)
     seconds = time.monotonic() - began
     assert probability is not None
     blocks, fused = _blocks(protocol), blend.forward(test.signals)

@@ -69,6 +69,22 @@ def _keep_best(value: Floats, column: Rows, size: int, k: int) -> int:
     return n
 
 
+@numba.njit(cache=True, nogil=True)
+def n_shared(values: Rows, at_a: int, end_a: int, at_b: int, end_b: int) -> int:
+    """How many values two parts of an array share; each part is sorted and holds a value once."""
+    n = 0
+    while at_a < end_a and at_b < end_b:
+        if values[at_a] == values[at_b]:
+            n += 1
+            at_a += 1
+            at_b += 1
+        elif values[at_a] < values[at_b]:
+            at_a += 1
+        else:
+            at_b += 1
+    return n
+
+
 def pack_csr(name: str, matrix: Csr) -> Arrays:
     """A sparse matrix as plain arrays whose names start with ``name``."""
     return {

@@ -190,7 +190,7 @@ def test_blended_scores_by_hand() -> None:
     np.testing.assert_allclose(blend.score_batch(stranger), [[-0.75 + 0.25, 1, -1]], rtol=1e-6)
     # The weights that acted, of the items that were asked for.
     assert blend.used == ["a", "b"]
-    shares = blend.shares(stranger, np.array([2, 0], dtype=np.int32))
+    shares = blend.plain_shares(stranger, np.array([2, 0], dtype=np.int32))
     assert shares == [{"b": 1.0}, {"a": 0.75, "b": 0.25}]
 
 
@@ -201,7 +201,7 @@ def test_the_prior_answers_whom_no_weighted_base_can() -> None:
     assert np.isnan(Blend(bases, alone, exclude_seen=False).score_batch(stranger)).all()
     blend = Blend(bases, replace(alone, prior="famous"), exclude_seen=False)
     assert blend.score_batch(stranger).argmax() == 2
-    assert blend.shares(stranger, np.array([2], dtype=np.int32)) == [{"famous": 1.0}]
+    assert blend.plain_shares(stranger, np.array([2], dtype=np.int32)) == [{"famous": 1.0}]
 
 
 def test_the_prior_stays_silent_where_a_weighted_base_speaks() -> None:
@@ -316,13 +316,13 @@ def test_a_stated_taste_is_mixed_in_by_how_little_history_there_is() -> None:
     # 9 of 10 for the taste: item 1 is 0 and -z, item 2 is -z and 0; the others have one voice.
     mixed = blend.score_batch(stating)[0]
     np.testing.assert_allclose(mixed, [z, -0.9 * z, -0.1 * z, z], rtol=1e-5)
-    shares = blend.shares(stating, np.arange(4, dtype=np.int32))
+    shares = blend.plain_shares(stating, np.arange(4, dtype=np.int32))
     assert shares[0] == {"deaf": 1.0}
     assert shares[1] == pytest.approx({"deaf": 0.1, "hears": 0.9})
     assert shares[3] == {"hears": 1.0}
     # Ten positive events: 9 of 20.
     ten = replace(Queries.of_items([0] * 10, 4), tastes=(Taste(("jazz",)),))
-    assert blend.shares(ten, np.array([1], dtype=np.int32))[0] == pytest.approx(
+    assert blend.plain_shares(ten, np.array([1], dtype=np.int32))[0] == pytest.approx(
         {"deaf": 0.55, "hears": 0.45}
     )
 

@@ -15,11 +15,11 @@ from crossfade.data.world import WorldConfig, make_world
 from crossfade.fusion.base import Fused, FusionModel
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.model import MetaFusion
-from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.scaling import zscore
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.chain import Material, gather
 from crossfade.meta.context import ContextReader
+from crossfade.meta.listing import list_candidates
 from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
 from crossfade.meta.track import TrackRecord
 from crossfade.training.config import TrainConfig
@@ -127,72 +127,9 @@ def test_strangers_are_answered(world: Dataset, scorer: FusedScorer, items: list
     found = scorer.score_batch(stranger)
     assert np.isfinite(found).sum() >= 10
     assert np.isnan(found[0, items]).all()
-    assert scorer.answers(stranger)
-
-
-# -- shares ----------------------------------------------------------------------------
-
-
-def test_shares_sum_to_1_and_are_the_weights_that_acted(
-    world: Dataset, scorer: FusedScorer, meta: MetaFusion, lists: ListBuilder
-) -> None:
-    query = world.queries([5])
-    best = top_k(scorer.score_batch(query), 5)[0]
-    shares = scorer.shares(query, best)
-    assert shares is not None
-    signals, listed = lists.build(query)
-    weights = meta.forward(signals).weights[0]
-    for row, share in zip(best, shares, strict=True):
-        assert sum(share.values()) == pytest.approx(1, abs=1e-5)
-        place = listed[0].tolist().index(int(row))
-        for base, weight in zip(BASES, weights[place], strict=True):
-            assert share.get(base, 0.0) == pytest.approx(float(weight))
-
-
-def test_an_item_that_is_no_candidate_has_no_shares(world: Dataset, scorer: FusedScorer) -> None:
-    query = world.queries([5])
-    unlisted = int(np.flatnonzero(np.isnan(scorer.score_batch(query)[0]))[0])
-    listed = int(top_k(scorer.score_batch(query), 1)[0, 0])
-    rows = np.array([unlisted, listed], dtype=np.int32)
-    shares = scorer.shares(query, rows)
-    assert shares is not None
-    assert shares[0] == {}
-    assert shares[1]
-
-
-def test_a_model_that_weighs_no_bases_names_none(
-    world: Dataset, lists: ListBuilder, material: Material
-) -> None:
-    ridge = make_fusion("ridge").fit(material.train, material.calibrate)
-    query = world.queries([5])
-    scorer = FusedScorer("ridge", ridge, lists)
-    best = top_k(scorer.score_batch(query), 3)[0]
-    assert scorer.shares(query, best) == [{}, {}, {}]
 
 
 # -- asked once ------------------------------------------------------------------------
-
-
-def test_a_recommendation_asks_its_lists_and_its_model_once(
-    world: Dataset, lists: ListBuilder, meta: MetaFusion
-) -> None:
-    builder, model = Counting(lists), Counting(meta)
-    scorer = FusedScorer("meta", model, builder)  # type: ignore[arg-type]
-    for round_ in (1, 2):
-        query = world.queries([5])
-        best = top_k(scorer.score_batch(query), 3)[0]
-        scorer.shares(query, best)
-        scorer.answers(query)
-        assert (builder.n, model.n) == (round_, round_)
-
-
-def test_a_batch_is_not_kept(world: Dataset, lists: ListBuilder, meta: MetaFusion) -> None:
-    builder = Counting(lists)
-    scorer = FusedScorer("meta", meta, builder)  # type: ignore[arg-type]
-    queries = world.queries(range(3))
-    scorer.score_batch(queries)
-    scorer.score_batch(queries)
-    assert builder.n == 2
 
 
 def test_shared_lists_are_built_once_for_the_same_requests(
@@ -275,31 +212,37 @@ def small(timed: Dataset) -> tuple[dict[str, Any], FusedScorer]:
     return bases, FusedScorer("mean", Mean(), ListBuilder(alone, reader, False, None, 10))
 
 
+def answered_by_model(blend: Blend, query: Queries) -> bool:
+    """Whether the learned model answers one request, and neither static weights nor the prior."""
+    return bool(list_candidates(blend, query, None).by_model[0])
+
+
 def test_where_no_base_answers_the_prior_does(small: Any) -> None:
     bases, scorer = small
     blend = Blend(bases, CHOICE, False, learned=scorer, name="mean")
     nobody = Queries.of_items([], 5)
     assert np.isnan(scorer.score_batch(nobody)).all()
-    assert not scorer.answers(nobody)
-    assert not blend.answers_learned(nobody)
+    assert not answered_by_model(blend, nobody)
     rows = np.arange(5, dtype=np.int32)
-    assert scorer.shares(nobody, rows) is None
     np.testing.assert_array_equal(blend.score_batch(nobody), zscore(bases["famous"].scores[None]))
-    assert blend.shares(nobody, rows) == [{"famous": 1.0}] * 5
+    assert blend.plain_shares(nobody, rows) == [{"famous": 1.0}] * 5
     silent = Blend(bases, replace(CHOICE, prior=None), False, learned=scorer)
     assert np.isnan(silent.score_batch(nobody)).all()
-    assert silent.shares(nobody, rows) == [{}] * 5
+    assert silent.plain_shares(nobody, rows) == [{}] * 5
 
 
 def test_where_a_base_answers_the_model_does_and_the_prior_stays_silent(small: Any) -> None:
     bases, scorer = small
     blend = Blend(bases, CHOICE, False, learned=scorer, name="mean")
     someone = Queries.of_items([4], 5)
-    assert blend.answers_learned(someone)
+    assert answered_by_model(blend, someone)
     found = blend.score_batch(someone)
     assert np.nanargmax(found) == 3  # upside down
     assert np.isnan(found[0, 4])
-    assert blend.shares(someone, np.array([3, 4], dtype=np.int32)) == [{"knows": 1.0}, {}]
+    listed = list_candidates(blend, someone, None)
+    assert listed.weights is not None
+    assert listed.item_row[0, :4].tolist() == [0, 1, 2, 3]  # what it cannot score is no candidate
+    assert listed.weights[0, :4].tolist() == [[1.0]] * 4
 
 
 def test_a_model_without_a_score_is_answered_for_by_the_prior_and_not_by_other_weights(
@@ -317,8 +260,8 @@ def test_a_model_without_a_score_is_answered_for_by_the_prior_and_not_by_other_w
     blend = Blend(bases, CHOICE, False, learned=mute)
     someone = Queries.of_items([4], 5)
     np.testing.assert_array_equal(blend.score_batch(someone), zscore(bases["famous"].scores[None]))
-    assert blend.shares(someone, np.array([1], dtype=np.int32)) == [{"famous": 1.0}]
-    assert not blend.answers_learned(someone)
+    assert blend.plain_shares(someone, np.array([1], dtype=np.int32)) == [{"famous": 1.0}]
+    assert not answered_by_model(blend, someone)
 
 
 def test_who_names_a_taste_is_answered_by_the_static_blend(small: Any) -> None:
@@ -328,11 +271,11 @@ def test_who_names_a_taste_is_answered_by_the_static_blend(small: Any) -> None:
     one = Queries.of_items([4], 5)
     both = replace(one.take([0, 0]), tastes=(Taste(), Taste(genres=("jazz",))))
     plain, stating = both.take([0]), both.take([1])
-    assert not learned.answers_learned(stating)
-    assert learned.answers_learned(plain)
+    assert not answered_by_model(learned, stating)
+    assert answered_by_model(learned, plain)
     np.testing.assert_array_equal(learned.score_batch(stating), static.score_batch(stating))
     rows = np.arange(5, dtype=np.int32)
-    assert learned.shares(stating, rows) == static.shares(stating, rows)
+    assert learned.plain_shares(stating, rows) == static.plain_shares(stating, rows)
     # Each of a mixed batch goes its own way.
     mixed = learned.score_batch(both)
     np.testing.assert_array_equal(mixed[0], scorer.score_batch(plain)[0])

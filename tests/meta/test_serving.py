@@ -11,6 +11,7 @@ import pytest
 from crossfade.data import Dataset
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.errors import ConfigError
+from crossfade.fusion.base import Fused, Signals
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.serving import AT_ONCE, Filters
 from crossfade.ranking import RankingConfig
@@ -167,3 +168,38 @@ def test_a_filtered_list_names_who_answered_it(
     assert [line.weights for line in lines] == [{prior: 1.0}] * 3
     bases = {base for line in lines for reason in line.reasons for base in reason["bases"]}
     assert bases == {prior}
+
+
+def test_weights_are_those_that_acted_and_sum_to_1(model: HybridModel) -> None:
+    query = model.query("listener-03")
+    (served,) = model.lists.serve(query, 5, FREE)
+    assert served.told is not None
+    assert served.weights is not None
+    _, fused = served.told
+    np.testing.assert_array_equal(served.weights, fused.weights[0][served.place])
+    for line, weights in zip(model.lists.lines(query, served), served.weights, strict=True):
+        assert sum(line.weights.values()) == pytest.approx(1, abs=1e-5)
+        for label, weight in zip(BASES, weights, strict=True):
+            assert line.weights.get(label, 0.0) == pytest.approx(float(weight))
+
+
+def test_a_model_that_weighs_no_bases_names_none(world: Dataset) -> None:
+    config = HybridConfig(bases=BASES, blend=BLEND | {"fusion": "ridge"})
+    lines = HybridModel.fit(world, config, seed=1).recommend(user="listener-03", k=3)
+    assert [line.weights for line in lines] == [{}, {}, {}]
+
+
+def test_a_list_with_reasons_asks_its_model_once(
+    model: HybridModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, calls = model.blend.learned, []
+    assert scorer is not None
+    forward = scorer.fusion.forward
+
+    def counting(signals: Signals) -> Fused:
+        calls.append(signals)
+        return forward(signals)
+
+    monkeypatch.setattr(scorer.fusion, "forward", counting)
+    assert model.recommend(user="listener-03", k=3, explain=True)
+    assert len(calls) == 1

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import polars as pl
 
+from crossfade.arrays import n_shared
 from crossfade.data import Dataset
 from crossfade.types import Doubles, Ints, Rows
 
@@ -145,17 +146,9 @@ def _diversity(lists: Rows, indptr: Ints, genre: Rows, out: Doubles) -> None:
                 at_a, end_a, at_b, end_b = indptr[a], indptr[a + 1], indptr[b], indptr[b + 1]
                 if at_a == end_a or at_b == end_b:
                     continue
-                n_either, n_both = (end_a - at_a) + (end_b - at_b), 0
-                while at_a < end_a and at_b < end_b:
-                    if genre[at_a] == genre[at_b]:
-                        n_both += 1
-                        at_a += 1
-                        at_b += 1
-                    elif genre[at_a] < genre[at_b]:
-                        at_a += 1
-                    else:
-                        at_b += 1
-                total += 1 - n_both / (n_either - n_both)
+                n_both = n_shared(genre, at_a, end_a, at_b, end_b)
+                n_either = (end_a - at_a) + (end_b - at_b) - n_both
+                total += 1 - n_both / n_either
                 n_pairs += 1
         if n_pairs:
             out[row] = total / n_pairs

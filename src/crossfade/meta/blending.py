@@ -15,7 +15,6 @@ from crossfade.fusion.scaling import Scaling
 from crossfade.fusion.static import Start, StaticBlend, list_ndcg, tune_static
 from crossfade.meta.lists import FusedScorer
 from crossfade.meta.plain import PlainAccount, PlainBlend
-from crossfade.meta.probability import Probability
 from crossfade.meta.signals import trial_signals
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
@@ -164,33 +163,11 @@ class Blend:
         """
         return self._plain.score_batch(queries, static)
 
-    def answers_learned(self, query: Queries) -> bool:
-        """Whether the learned model answers one request, and neither static weights nor the prior."""
-        if self.learned is None or not self.by_model(query)[0]:
-            return False
-        return self.learned.answers(query)
-
-    def probabilities(
-        self, query: Queries, item_rows: Rows, probability: Probability | None
-    ) -> list[float | None]:
-        """Probability that each item of one request is wanted; None where no calibrated model spoke."""
-        if self.learned is None or probability is None or not self.answers_learned(query):
-            return [None] * len(item_rows)
-        return self.learned.probabilities(query, item_rows, probability)
-
-    def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
-        """Share of each base in the scores of some items for one request, by label.
+    def plain_shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
+        """Share of each base in some scores of one request by label, of what `plain` says.
 
         Empty for an item without a score.
         """
-        if self.learned is not None and self.by_model(query)[0]:
-            found = self.learned.shares(query, item_rows)
-            if found is not None:
-                return found
-        return self.plain_shares(query, item_rows)
-
-    def plain_shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]]:
-        """As `shares`, of what `plain` says because the learned model did not answer."""
         return self._plain.shares(query, item_rows, static=not self.by_model(query)[0])
 
     def plain_contributions(self, query: Queries, item_rows: Rows, score: Floats) -> PlainAccount:

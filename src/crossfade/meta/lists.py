@@ -1,7 +1,7 @@
 """From requests to candidate lists with everything a blend looks at; for training and serving alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import Standings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
-from crossfade.meta.probability import Probability
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
 
@@ -162,7 +161,6 @@ class FusedScorer:
     name: str
     fusion: FusionModel[Any]
     lists: ListBuilder | SharedLists
-    _last: Last[tuple[Signals, Rows, Fused]] = field(default_factory=Last, init=False, repr=False)
 
     def score_batch(self, queries: Queries) -> Floats:
         """Blended scores of the candidates, NaN for all other items, shape ``(n, n_items)``."""
@@ -172,45 +170,6 @@ class FusedScorer:
         out[places[0], item_row[places]] = fused.score[places]
         return out
 
-    def answers(self, query: Queries) -> bool:
-        """Whether the model gives one request any score."""
-        return not np.isnan(self.fused(query)[2].score).all()
-
-    def shares(self, query: Queries, item_rows: Rows) -> list[dict[str, float]] | None:
-        """Share of each base in the scores of some items for one request, by label.
-
-        None where the model gives the request no score. Empty for an item that is no candidate,
-        and for all of them where the model weighs no bases, as trees do.
-        """
-        if not self.answers(query):
-            return None
-        signals, listed, fused = self.fused(query)
-        weights, labels = fused.weights[0], signals.columns.bases
-        place = _places(listed)
-        return [
-            {
-                label: float(weight)
-                for label, weight in zip(labels, weights[place[int(row)]], strict=True)
-                if weight > 0
-            }
-            if int(row) in place
-            else {}
-            for row in item_rows
-        ]
-
-    def probabilities(
-        self, query: Queries, item_rows: Rows, probability: Probability
-    ) -> list[float | None]:
-        """Probability that each of some items is wanted, for one request.
-
-        None for an item that is no candidate or has no score.
-        """
-        signals, listed, fused = self.fused(query)
-        chances = probability.predict(fused.score, signals)[0]
-        place = _places(listed)
-        found = [chances[place[int(row)]] if int(row) in place else np.nan for row in item_rows]
-        return [None if np.isnan(chance) else float(chance) for chance in found]
-
     def fused(
         self,
         queries: Queries,
@@ -218,10 +177,7 @@ class FusedScorer:
         least: int = 0,
         also: Rows | None = None,
     ) -> tuple[Signals, Rows, Fused]:
-        """Candidates and what the model says of them; of a single request, kept for who asks again.
-
-        A recommendation asks again and again: for scores, for shares, for probabilities, and
-        whether it was the model that answered.
+        """Candidates and what the model says of them.
 
         Args:
             queries: B requests.
@@ -231,17 +187,6 @@ class FusedScorer:
         """
         if also is not None:
             signals, item_row, _ = self.lists.beside(queries, also)
-            return signals, item_row, self.fusion.forward(signals)
-        if only is not None or least:
+        else:
             signals, item_row = self.lists.build(queries, only=only, least=least)
-            return signals, item_row, self.fusion.forward(signals)
-        return self._last(queries, self._made) if len(queries) == 1 else self._made(queries)
-
-    def _made(self, queries: Queries) -> tuple[Signals, Rows, Fused]:
-        signals, item_row = self.lists.build(queries)
         return signals, item_row, self.fusion.forward(signals)
-
-
-def _places(listed: Rows) -> dict[int, int]:
-    """Where each candidate of the only request is listed."""
-    return {int(row): at for at, row in enumerate(listed[0]) if row >= 0}

@@ -13,7 +13,7 @@ from crossfade.calibration.grouping import GROUPINGS, TOGETHER, choose_grouping
 from crossfade.calibration.mondrian import MondrianCalibrator, groups
 from crossfade.calibration.registry import pack_calibrator, unpack_calibrator
 from crossfade.errors import BundleError, DataError
-from crossfade.fusion.base import FusionModel, LabelledSignals, Signals
+from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.rng import generator
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 
@@ -139,24 +139,17 @@ def kind_of(signals: Signals) -> Ints:
     return groups(count, age)
 
 
-def fit_probability(
-    model: FusionModel[Any], lists: LabelledSignals, seed: int
-) -> Probability | None:
+def probability_of(score: Floats, lists: LabelledSignals, seed: int) -> Probability | None:
     """The probability of a model's scores on lists it did not learn from, chosen out of fold.
 
     Args:
-        model: Fitted.
+        score: Of the model, ``(B, L)``; NaN where it gives none.
         lists: Of the calibrate block.
         seed: The run's one seed.
 
     Returns:
         None where fewer than two requests have a wanted candidate with a score.
     """
-    return probability_of(model.forward(lists.signals).score, lists, seed)
-
-
-def probability_of(score: Floats, lists: LabelledSignals, seed: int) -> Probability | None:
-    """As `fit_probability`, of scores ``(B, L)`` that somebody has already."""
     there = np.isfinite(score)
     request = np.broadcast_to(np.arange(len(score))[:, None], score.shape)[there]
     rows, wanted = score[there].astype(np.float64), lists.relevant[there]

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from crossfade.arrays import n_shared
 from crossfade.errors import ConfigError
 from crossfade.ranking.catalogue import RankingCatalogue
 from crossfade.types import Doubles, Floats, Ints, Rows
@@ -90,17 +91,9 @@ def jaccard(item_row: Rows, indptr: Ints, genre: Rows) -> Doubles:
             at_b, end_b = indptr[item_row[j]], indptr[item_row[j] + 1]
             if at_a == end_a or at_b == end_b:
                 continue
-            n_either, n_both = (end_a - at_a) + (end_b - at_b), 0
-            while at_a < end_a and at_b < end_b:
-                if genre[at_a] == genre[at_b]:
-                    n_both += 1
-                    at_a += 1
-                    at_b += 1
-                elif genre[at_a] < genre[at_b]:
-                    at_a += 1
-                else:
-                    at_b += 1
-            out[i, j] = out[j, i] = n_both / (n_either - n_both)
+            n_both = n_shared(genre, at_a, end_a, at_b, end_b)
+            n_either = (end_a - at_a) + (end_b - at_b) - n_both
+            out[i, j] = out[j, i] = n_both / n_either
     return out
 
 
