@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numba
 import numpy as np
@@ -83,6 +84,21 @@ def n_shared(values: Rows, at_a: int, end_a: int, at_b: int, end_b: int) -> int:
         else:
             at_b += 1
     return n
+
+
+def below(parts: Sequence[Any], fill: float) -> Any:
+    """Arrays ``(n, L, ...)``, one or more, below one another and as wide as the widest."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate(
+        [
+            np.pad(
+                part,
+                [(0, 0), (0, width - part.shape[1])] + [(0, 0)] * (part.ndim - 2),
+                constant_values=fill,
+            )
+            for part in parts
+        ]
+    )
 
 
 def pack_csr(name: str, matrix: Csr) -> Arrays:

@@ -15,8 +15,8 @@ from crossfade.fusion.base import LabelledSignals
 from crossfade.meta import contextual as module
 from crossfade.meta.blending import fit_bases
 from crossfade.meta.context import ContextReader
-from crossfade.meta.contextual import contextual_signals, stacked
-from crossfade.meta.signals import sampled, taken, trial_signals
+from crossfade.meta.contextual import contextual_signals
+from crossfade.meta.signals import sampled, stacked, taken, trial_signals
 from crossfade.meta.track import TrackRecord, preceding_trial
 from crossfade.types import Csr, Floats
 

@@ -1,7 +1,6 @@
 """Labelled candidate lists of a trial, with everything a learned blend may look at."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals, Signals
 from crossfade.meta.context import ContextReader
 from crossfade.meta.lists import ListBuilder
-from crossfade.meta.signals import MAX_CELLS, sampled
+from crossfade.meta.signals import MAX_CELLS, sampled, stacked
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
-from crossfade.types import Bools, Csr, Floats, Rows
+from crossfade.types import Csr, Rows
 
 
 def contextual_signals(
@@ -60,45 +59,3 @@ def labelled(signals: Signals, item_row: Rows, relevant: Csr) -> LabelledSignals
     columns = np.where(mask, item_row, 0)
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(signals, item_row, wanted, np.diff(relevant.indptr).astype(np.float64))
-
-
-def stacked(parts: Sequence[LabelledSignals]) -> LabelledSignals:
-    """Requests of several blocks one below the other, with lists as wide as the widest.
-
-    Raises:
-        ValueError: If their columns differ.
-    """
-    first = parts[0].signals
-    if any(part.signals.columns != first.columns for part in parts):
-        raise ValueError("only signals with the same columns can be stacked")
-    width = max(part.item_row.shape[1] for part in parts)
-
-    def below(arrays: Sequence[Any], fill: float) -> Any:
-        return np.concatenate([_wide(array, width, fill) for array in arrays])
-
-    def maybe(name: str, *, lists: bool) -> Any:
-        arrays = [getattr(part.signals, name) for part in parts]
-        if any(array is None for array in arrays):
-            return None
-        return below(arrays, np.nan) if lists else np.concatenate(arrays)
-
-    signals = Signals(
-        score=below([part.signals.score for part in parts], np.nan),
-        mask=below([part.signals.mask for part in parts], fill=False),
-        reciprocal_rank=maybe("reciprocal_rank", lists=True),
-        user=maybe("user", lists=False),
-        item=maybe("item", lists=True),
-        user_row=maybe("user_row", lists=False),
-        columns=first.columns,
-    )
-    return LabelledSignals(
-        signals,
-        below([part.item_row for part in parts], -1),
-        below([part.relevant for part in parts], fill=False),
-        np.concatenate([part.n_relevant for part in parts]),
-    )
-
-
-def _wide(array: Floats | Rows | Bools, width: int, fill: float) -> Any:
-    room = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, room, constant_values=fill)

@@ -1,12 +1,14 @@
 """From requests to candidate lists with everything a blend looks at; for training and serving alike."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossfade.arrays import top_k
+from crossfade.arrays import below, top_k
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
@@ -15,6 +17,30 @@ from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
+
+CELLS = 6_000_000
+"""Scores of all bases held at once (24 MB), unless those of one request are more."""
+
+
+class _Told(NamedTuple):
+    """What bases say of the candidates of some requests, ``(n, L)`` and ``(n, L, S)``."""
+
+    item_row: Rows
+    score: Floats
+    reciprocal_rank: Floats
+
+
+class _Room(threading.local):
+    """Memory of a thread that is used again and again: new pages cost as much as scoring on them."""
+
+    kept = np.empty(0, dtype=np.float32)
+
+    def of(self, shape: tuple[int, ...]) -> Floats:
+        """An array with anything in it."""
+        size = math.prod(shape)
+        if len(self.kept) < size:
+            self.kept = np.empty(size, dtype=np.float32)
+        return self.kept[:size].reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +60,7 @@ class ListBuilder:
     exclude_seen: bool
     candidates: Bools | None
     n_candidates: int
+    _room: _Room = field(default_factory=_Room, repr=False)
 
     def build(
         self,
@@ -57,20 +84,14 @@ class ListBuilder:
         Returns:
             The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
         """
-        standings = self._standings(queries)
         n_each = max(self.n_candidates, least)
-        if hidden is None and only is None:
-            item_row = union([one.best(n_each) for one in standings])
-        else:
-            where = None if hidden is None else hidden.tocoo().coords
-            shown = [one.scores.copy() for one in standings]
-            for scores in shown:
-                if where is not None:
-                    scores[where] = np.nan
-                if only is not None:
-                    scores[:, ~only] = np.nan
-            item_row = union([top_k(scores, n_each) for scores in shown])
-        return self._signals(queries, standings, item_row), item_row
+        return self._signals(
+            queries,
+            [
+                _told(standings, self._proposed(standings, n_each, place, hidden, only))
+                for place, standings in self._standings(queries)
+            ],
+        )
 
     def beside(self, query: Queries, item_rows: Rows) -> tuple[Signals, Rows, int]:
         """The candidates of one request and, after them, those of some items that are none.
@@ -80,42 +101,74 @@ class ListBuilder:
         Returns:
             As `build`, the further items ascending, and how many places the usual ones take.
         """
-        standings = self._standings(query)
+        ((_, standings),) = self._standings(query)
         usual = union([one.best(self.n_candidates) for one in standings])
         more = np.setdiff1d(item_rows, usual).astype(np.int32)
         item_row = np.concatenate([usual, more[None, :]], axis=1)
-        return self._signals(query, standings, item_row), item_row, usual.shape[1]
+        return *self._signals(query, [_told(standings, item_row)]), usual.shape[1]
 
-    def _standings(self, queries: Queries) -> list[Standings]:
-        """What each base says of everything that may be listed."""
-        return [
-            Standings(allowed_scores(base, queries, self.exclude_seen, self.candidates))
-            for base in self.bases.values()
-        ]
+    def _standings(self, queries: Queries) -> Iterator[tuple[slice, list[Standings]]]:
+        """What each base says of everything that may be listed, for some requests at a time.
 
-    def _signals(self, queries: Queries, standings: Sequence[Standings], item_row: Rows) -> Signals:
-        mask = item_row >= 0
-        columns = np.where(mask, item_row, 0)
-        score, rank = (
-            np.stack([one.at(columns, name) for one in standings], axis=-1)
-            for name in ("zscore", "reciprocal_rank")
-        )
-        score[~mask], rank[~mask] = np.nan, np.nan
+        They are good until the next ones are asked for, whose scores take their room.
+        """
+        size = max(1, CELLS // max(1, queries.n_items * len(self.bases)))
+        whole = [(slice(None), queries)]  # which may be none, and is then asked all the same
+        for place, batch in whole if len(queries) <= size else queries.batches(size):
+            rooms = self._room.of((len(self.bases), len(batch), queries.n_items))
+            yield (
+                place,
+                [
+                    Standings(allowed_scores(base, batch, self.exclude_seen, self.candidates, room))
+                    for base, room in zip(self.bases.values(), rooms, strict=True)
+                ],
+            )
+
+    @staticmethod
+    def _proposed(
+        standings: Sequence[Standings], k: int, place: slice, hidden: Csr | None, only: Bools | None
+    ) -> Rows:
+        """Candidates of some requests, see `build`."""
+        if hidden is None and only is None:
+            return union([one.best(k) for one in standings])
+        shown = [one.scores.copy() for one in standings]
+        for scores in shown:
+            if hidden is not None:
+                scores[Csr(hidden[place]).tocoo().coords] = np.nan
+            if only is not None:
+                scores[:, ~only] = np.nan
+        return union([top_k(scores, k) for scores in shown])
+
+    def _signals(self, queries: Queries, told: Sequence[_Told]) -> tuple[Signals, Rows]:
+        item_row = below([part.item_row for part in told], -1)
         reader = self.reader
-        return Signals(
-            score=score,
-            mask=mask,
-            reciprocal_rank=rank,
+        signals = Signals(
+            score=below([part.score for part in told], np.nan),
+            mask=item_row >= 0,
+            reciprocal_rank=below([part.reciprocal_rank for part in told], np.nan),
             user=reader.user(queries),
             item=reader.item(queries, item_row),
             user_row=queries.user_row,
             columns=self.columns,
         )
+        return signals, item_row
 
     @property
     def columns(self) -> Columns:
         """Names of what its signals hold."""
         return Columns(tuple(self.bases), self.reader.user_columns, self.reader.item_columns)
+
+
+def _told(standings: Sequence[Standings], item_row: Rows) -> _Told:
+    """What each base says of some candidates, -1 at the end of shorter lists."""
+    mask = item_row >= 0
+    columns = np.where(mask, item_row, 0)
+    score, rank = (
+        np.stack([one.at(columns, name) for one in standings], axis=-1)
+        for name in ("zscore", "reciprocal_rank")
+    )
+    score[~mask], rank[~mask] = np.nan, np.nan
+    return _Told(item_row, score, rank)
 
 
 class SharedLists:
