@@ -6,7 +6,7 @@ bases fitted on base+fuse ──► lists of calibrate      ──► which of t
 bases fitted on everything ──► bundle ──► recommend, explain, predict, similar
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
+from crossfade.meta.nearest import Near
 from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import Filters, ListMaker, list_table
@@ -62,12 +63,17 @@ class HybridModel:
         version: str = "",
         previous: str | None = None,
         learned: LearnedBlend | None = None,
+        near: Mapping[str, Near] | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
         self.bases = bases
         self.learned = learned
-        self.blend = assemble(dataset, config, bases, choice, learned, exclude_seen=exclude_seen)
+        self.near = near or {}
+        """What bases of a large catalogue propose through, by label."""
+        self.blend = assemble(
+            dataset, config, bases, choice, learned, exclude_seen=exclude_seen, near=self.near
+        )
         calibrator = None if learned is None else learned.calibrator
         self.lists = ListMaker(dataset, self.blend, calibrator)
         self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)

@@ -1,10 +1,11 @@
 """Putting the scores of different bases on one scale, request by request."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
 
+from crossfade.arrays import top_k
 from crossfade.types import Bools, Floats, Ints, Rows
 
 Scaling = Literal["zscore", "reciprocal_rank"]
@@ -71,6 +72,11 @@ class Standings:
         _best(self.scores, least, n_wanted - _n_above(self.scores, least), out)
         return out
 
+    def among(self, item_rows: Rows, k: int) -> Rows:
+        """Of some items alone the k best of each row, best first, ``(n, k)``; -1 pads."""
+        places = top_k(self.scores[:, item_rows], k)
+        return np.where(places >= 0, item_rows[places], -1).astype(np.int32)
+
     def _least(self, row: int, n: int) -> np.float32:
         """The n-th best score of a row that has so many; infinite for none."""
         if n == 0:
@@ -92,12 +98,36 @@ class Standings:
         Returns:
             Shape ``(n, L)``.
         """
-        out = np.empty(columns.shape, dtype=np.float32)
         if scaling == "zscore":
+            out = np.empty(columns.shape, dtype=np.float32)
             _zscore_at(self.scores, columns, out)
-        else:
-            best, sample = (self._above, self._n_sorted, self._floor), (self._sample, self._n_known)
-            _reciprocal_rank_at(self.scores, columns, *best, *sample, out)
+            return out
+        picked = np.take_along_axis(self.scores, columns, axis=1)
+        ladder = Ladder(self._above, self._n_sorted, self._floor, self._sample, self._n_known)
+        return ladder.reciprocal_ranks(picked)
+
+
+class Ladder(NamedTuple):
+    """What ranks are read off, for n requests.
+
+    Attributes:
+        best: All scores above ``floor``, ascending, and then whatever, ``(n, W)``.
+        n_best: How many they are, ``(n,)``.
+        floor: The score that is no longer among them, ``(n,)``.
+        sample: Of all scores, ascending, NaN at the end; it tells the ranks below the floor.
+        n_known: How many scores there are, ``(n,)``.
+    """
+
+    best: Floats
+    n_best: Ints
+    floor: Floats
+    sample: Floats
+    n_known: Ints
+
+    def reciprocal_ranks(self, values: Floats) -> Floats:
+        """Of some scores, ``(n, L)``; NaN stays."""
+        out = np.empty(values.shape, dtype=np.float32)
+        _reciprocal_ranks(values, *self, out)
         return out
 
 
@@ -173,29 +203,27 @@ def _some_above(values: Floats, bound: float) -> Bools:
 
 
 @numba.njit(cache=True, nogil=True)
-def _reciprocal_rank_at(  # noqa: PLR0917  (kernels know no keywords)
-    scores: Floats,
-    columns: Ints | Rows,
-    above: Floats,
-    n_sorted: Ints,
+def _reciprocal_ranks(  # noqa: PLR0917  (kernels know no keywords)
+    values: Floats,
+    best: Floats,
+    n_best: Ints,
     floor: Floats,
     sample: Floats,
     n_known: Ints,
     out: Floats,
 ) -> None:
-    for row in range(columns.shape[0]):
-        best, n_best = above[row], n_sorted[row]
+    for row in range(values.shape[0]):
         n_sampled = int(np.searchsorted(sample[row], np.float32(np.nan)))
-        for place in range(columns.shape[1]):
-            value = scores[row, columns[row, place]]
+        for place in range(values.shape[1]):
+            value = values[row, place]
             if np.isnan(value):
                 out[row, place] = np.nan
                 continue
             if value >= floor[row]:
-                n_better = _n_beyond(best, n_best, value)
+                n_better = _n_beyond(best[row], n_best[row], value)
             else:
                 n_better = _n_beyond(sample[row], n_sampled, value) * n_known[row] // n_sampled
-                n_better = max(n_better, n_best + 1)
+                n_better = max(n_better, n_best[row] + 1)
             out[row, place] = (OFFSET + 1) / (OFFSET + n_better + 1)
 
 

@@ -1,15 +1,22 @@
 """What answers in a system: fitted bases, and whatever blends them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from crossfade.data import Dataset
 from crossfade.meta.blending import Blend, BlendChoice
 from crossfade.meta.config import HybridConfig
 from crossfade.meta.context import ContextReader
+from crossfade.meta.contextual import list_builder
 from crossfade.meta.learning import LearnedBlend
-from crossfade.meta.lists import FusedScorer, ListBuilder
+from crossfade.meta.lists import FusedScorer
+from crossfade.meta.nearest import Near
+from crossfade.meta.nearest import prepare as prepare_all
 from crossfade.recommenders.base import Recommender
+from crossfade.rng import generator
 from crossfade.types import Bools
 
 
@@ -21,6 +28,7 @@ def assemble(
     learned: LearnedBlend | None,
     *,
     exclude_seen: bool,
+    near: Mapping[str, Near],
 ) -> Blend:
     """The blend of a system.
 
@@ -31,6 +39,7 @@ def assemble(
         choice: The static blend.
         learned: The fusion model that serves; None lets the static blend serve.
         exclude_seen: Whether items in a history may not be listed.
+        near: What is prepared of bases that propose through an index, by label.
 
     Raises:
         DataError: If lists have other columns than the model learned from.
@@ -39,10 +48,33 @@ def assemble(
     if learned is None:
         return Blend(bases, choice, exclude_seen, candidates, taste)
     reader = ContextReader(dataset, tuple(bases), learned.track, learned.environment)
-    lists = ListBuilder(bases, reader, exclude_seen, candidates, config.blend.n_candidates)
+    lists = list_builder(
+        dataset, bases, reader, config.blend, exclude_seen=exclude_seen, candidates=candidates
+    )
+    lists = replace(lists, near=near)
     learned.check(lists.columns)
     scorer = FusedScorer(learned.name, learned.model, lists)
     return Blend(bases, choice, exclude_seen, candidates, taste, learned=scorer, name=learned.name)
+
+
+def prepare(
+    dataset: Dataset, config: HybridConfig, bases: Mapping[str, Recommender[Any]], seed: int
+) -> dict[str, Near]:
+    """Indexes of the bases that propose through one, by label; none for a small catalogue.
+
+    Raises:
+        MissingExtraError: If FAISS is needed and not installed.
+    """
+    least = config.blend.index_from
+    if least is None or dataset.n_items < least or config.blend.fusion == "static":
+        return {}
+    drawn = generator(seed, "meta.nearest").permutation(dataset.n_users)[:N_ASKED]
+    queries = dataset.queries(np.sort(drawn).astype(np.int32))
+    return prepare_all(bases, queries, _candidates(dataset, config), seed)
+
+
+N_ASKED = 2_000
+"""People whose requests an index is tuned and measured on; it draws from those that have a vector."""
 
 
 def _candidates(dataset: Dataset, config: HybridConfig) -> Bools | None:

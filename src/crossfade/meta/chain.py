@@ -66,8 +66,7 @@ def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material
                     trial,
                     fitted,
                     track,
-                    n_candidates=config.n_candidates,
-                    max_requests=config.max_requests,
+                    config=config,
                     seed=seed,
                     environment=environment,
                 )

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from crossfade.data import Dataset
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals, Signals
+from crossfade.meta.blending import BlendConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.lists import ListBuilder
 from crossfade.meta.signals import MAX_CELLS, sampled, stacked
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
-from crossfade.types import Csr, Rows
+from crossfade.types import Bools, Csr, Rows
 
 
 def contextual_signals(
@@ -21,8 +23,7 @@ def contextual_signals(
     bases: Mapping[str, Scorer],
     track: TrackRecord,
     *,
-    n_candidates: int,
-    max_requests: int,
+    config: BlendConfig,
     seed: int,
     environment: EnvironmentSchema | None = None,
 ) -> LabelledSignals:
@@ -35,14 +36,20 @@ def contextual_signals(
         trial: Its bases must have been fitted on ``trial.train``.
         bases: Fitted recommenders by label.
         track: How the bases, fitted earlier, did in the block before.
-        n_candidates: Items taken from each base.
-        max_requests: A larger trial is sampled down to this many requests.
+        config: What bases propose; a trial of more than ``max_requests`` is sampled down to so many.
         seed: For that sample.
         environment: Which situations are columns; see `ContextReader`.
     """
-    trial = sampled(trial, max_requests, seed)
+    trial = sampled(trial, config.max_requests, seed)
     reader = ContextReader(trial.train, tuple(bases), track, environment)
-    builder = ListBuilder(bases, reader, trial.exclude_seen, trial.candidates, n_candidates)
+    builder = list_builder(
+        trial.train,
+        bases,
+        reader,
+        config,
+        exclude_seen=trial.exclude_seen,
+        candidates=trial.candidates,
+    )
     parts = []
     with task(f"score the {trial.name} block", len(trial.queries)) as running:
         for place, batch in trial.queries.batches(max(1, MAX_CELLS // trial.queries.n_items)):
@@ -51,6 +58,33 @@ def contextual_signals(
             parts.append(labelled(signals, item_row, Csr(trial.relevant[place])))
             running.advance(len(batch))
     return stacked(parts)
+
+
+def list_builder(
+    dataset: Dataset,
+    bases: Mapping[str, Scorer],
+    reader: ContextReader,
+    config: BlendConfig,
+    *,
+    exclude_seen: bool,
+    candidates: Bools | None,
+) -> ListBuilder:
+    """What makes candidate lists by some bases.
+
+    Args:
+        dataset: What they were fitted on.
+        bases: By label.
+        reader: Context as of the end of it.
+        config: What bases propose.
+        exclude_seen: Whether items in the history may not be listed.
+        candidates: Items that may be listed, ``(n_items,)``; None means all.
+    """
+    new = dataset.new_items(config.new_days)
+    if candidates is not None:
+        new = new[candidates[new]]
+    return ListBuilder(
+        bases, reader, exclude_seen, candidates, config.n_candidates, new, config.n_new
+    )
 
 
 def labelled(signals: Signals, item_row: Rows, relevant: Csr) -> LabelledSignals:

@@ -20,10 +20,11 @@ from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.context import ContextReader
+from crossfade.meta.contextual import list_builder
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.landscape import WeightSums
 from crossfade.meta.learning import Learned, learn
-from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
+from crossfade.meta.lists import FusedScorer, SharedLists
 from crossfade.meta.samples import draw_samples
 from crossfade.meta.trust import trust_of
 from crossfade.progress import task, timing
@@ -142,11 +143,15 @@ class _Test:
             reader = ContextReader(
                 trial.train, tuple(self.bases), learned.track, learned.environment
             )
-            lists = SharedLists(
-                ListBuilder(
-                    shared, reader, trial.exclude_seen, trial.candidates, self.config.n_candidates
-                )
+            builder = list_builder(
+                trial.train,
+                shared,
+                reader,
+                self.config,
+                exclude_seen=trial.exclude_seen,
+                candidates=trial.candidates,
             )
+            lists = SharedLists(builder)
             fused = {
                 kind: FusedScorer(kind, model, lists) for kind, model in learned.models.items()
             }

@@ -8,18 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossfade.arrays import below, top_k
+from crossfade.arrays import below
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import Standings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
+from crossfade.meta.nearest import Near, NearStandings
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
 
 CELLS = 6_000_000
 """Scores of all bases held at once (24 MB), unless those of one request are more."""
+
+
+Standing = Standings | NearStandings
 
 
 class _Told(NamedTuple):
@@ -53,6 +57,8 @@ class ListBuilder:
         exclude_seen: Whether items in the history may not be listed.
         candidates: Items that may be listed, shape ``(n_items,)``; None means all.
         n_candidates: Items each base proposes.
+        new: Items that are new, of which each base proposes ``n_new`` more.
+        near: What is prepared of bases that propose through an index, by label.
     """
 
     bases: Mapping[str, Scorer]
@@ -60,6 +66,9 @@ class ListBuilder:
     exclude_seen: bool
     candidates: Bools | None
     n_candidates: int
+    new: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    n_new: int = 0
+    near: Mapping[str, Near] = field(default_factory=dict)
     _room: _Room = field(default_factory=_Room, repr=False)
 
     def build(
@@ -71,7 +80,8 @@ class ListBuilder:
     ) -> tuple[Signals, Rows]:
         """Candidates of each request and their signals.
 
-        Candidates are the union of each base's best ``n_candidates``.
+        Candidates are the union of each base's best ``n_candidates``, and ``n_new`` of what is new.
+        Where something is hidden or only some may be listed, every base scores the catalogue.
 
         Args:
             queries: B requests.
@@ -85,13 +95,14 @@ class ListBuilder:
             The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
         """
         n_each = max(self.n_candidates, least)
-        return self._signals(
-            queries,
-            [
-                _told(standings, self._proposed(standings, n_each, place, hidden, only))
-                for place, standings in self._standings(queries)
-            ],
-        )
+        told, whole = [], hidden is not None or only is not None
+        for place, standings in self._standings(queries, {} if whole else self.near):
+            shown = standings
+            if whole:
+                gone = None if hidden is None else Csr(hidden[place])
+                shown = [Standings(_without(one, gone, only)) for one in standings]
+            told.append(_told(standings, self._proposed(shown, n_each)))
+        return self._signals(queries, told)
 
     def beside(self, query: Queries, item_rows: Rows) -> tuple[Signals, Rows, int]:
         """The candidates of one request and, after them, those of some items that are none.
@@ -101,43 +112,37 @@ class ListBuilder:
         Returns:
             As `build`, the further items ascending, and how many places the usual ones take.
         """
-        ((_, standings),) = self._standings(query)
-        usual = union([one.best(self.n_candidates) for one in standings])
+        ((_, standings),) = self._standings(query, self.near)
+        usual = self._proposed(standings, self.n_candidates)
         more = np.setdiff1d(item_rows, usual).astype(np.int32)
         item_row = np.concatenate([usual, more[None, :]], axis=1)
         return *self._signals(query, [_told(standings, item_row)]), usual.shape[1]
 
-    def _standings(self, queries: Queries) -> Iterator[tuple[slice, list[Standings]]]:
-        """What each base says of everything that may be listed, for some requests at a time.
+    def _proposed(self, standings: Sequence[Standing], n_each: int) -> Rows:
+        proposed = [one.best(n_each) for one in standings]
+        if self.n_new and len(self.new):
+            proposed += [one.among(self.new, self.n_new) for one in standings]
+        return union(proposed)
 
-        They are good until the next ones are asked for, whose scores take their room.
+    def _standings(
+        self, queries: Queries, near: Mapping[str, Near]
+    ) -> Iterator[tuple[slice, list[Standing]]]:
+        """What each base says of what may be listed, for some requests at a time.
+
+        It is good until the next ones are asked for, whose scores take its room.
         """
         size = max(1, CELLS // max(1, queries.n_items * len(self.bases)))
-        whole = [(slice(None), queries)]  # which may be none, and is then asked all the same
-        for place, batch in whole if len(queries) <= size else queries.batches(size):
+        all_at_once = [(slice(None), queries)]  # which may be none, and are then asked all the same
+        for place, batch in all_at_once if len(queries) <= size else queries.batches(size):
             rooms = self._room.of((len(self.bases), len(batch), queries.n_items))
-            yield (
-                place,
-                [
-                    Standings(allowed_scores(base, batch, self.exclude_seen, self.candidates, room))
-                    for base, room in zip(self.bases.values(), rooms, strict=True)
-                ],
-            )
-
-    @staticmethod
-    def _proposed(
-        standings: Sequence[Standings], k: int, place: slice, hidden: Csr | None, only: Bools | None
-    ) -> Rows:
-        """Candidates of some requests, see `build`."""
-        if hidden is None and only is None:
-            return union([one.best(k) for one in standings])
-        shown = [one.scores.copy() for one in standings]
-        for scores in shown:
-            if hidden is not None:
-                scores[Csr(hidden[place]).tocoo().coords] = np.nan
-            if only is not None:
-                scores[:, ~only] = np.nan
-        return union([top_k(scores, k) for scores in shown])
+            found: list[Standing] = []
+            for (label, base), room in zip(self.bases.items(), rooms, strict=True):
+                if label in near:
+                    found.append(NearStandings(near[label], batch, self.exclude_seen))
+                    continue
+                scores = allowed_scores(base, batch, self.exclude_seen, self.candidates, room)
+                found.append(Standings(scores))
+            yield place, found
 
     def _signals(self, queries: Queries, told: Sequence[_Told]) -> tuple[Signals, Rows]:
         item_row = below([part.item_row for part in told], -1)
@@ -159,7 +164,18 @@ class ListBuilder:
         return Columns(tuple(self.bases), self.reader.user_columns, self.reader.item_columns)
 
 
-def _told(standings: Sequence[Standings], item_row: Rows) -> _Told:
+def _without(one: Standing, hidden: Csr | None, only: Bools | None) -> Floats:
+    """Scores of a whole catalogue with NaN also where an item may not be proposed."""
+    assert isinstance(one, Standings), "through an index there are no scores of the catalogue"
+    shown = one.scores.copy()
+    if hidden is not None:
+        shown[hidden.tocoo().coords] = np.nan
+    if only is not None:
+        shown[:, ~only] = np.nan
+    return shown
+
+
+def _told(standings: Sequence[Standing], item_row: Rows) -> _Told:
     """What each base says of some candidates, -1 at the end of shorter lists."""
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
