@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.arrays import top_k
-from crossfade.config import validate
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
 from crossfade.data.splits import make_plan, possible_protocol
 from crossfade.errors import BundleError, ConfigError
@@ -29,22 +28,18 @@ from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
+from crossfade.meta.packing import FIELDS, pack, unpack
 from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
-from crossfade.recommenders.registry import make_all
-from crossfade.store import Bundle, load_bundle, save_bundle
+from crossfade.store import load_bundle, save_bundle
 from crossfade.training.config import DeviceName
 from crossfade.types import Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
-
-_FIELDS = ("choice", "config", "exclude_seen", "fusion", "metrics", "mode", "n_events", "n_items", "n_users",
-           "name", "previous", "seed", "target")  # fmt: skip
-"""What the header of a bundle may hold."""
 
 
 class HybridModel:
@@ -341,22 +336,18 @@ class HybridModel:
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
-        bases, choice = self.bases, self.blend.choice
-        header = {
-            "config": self.config.model_dump(),
-            "choice": vars(choice),
-            "metrics": {"blend_ndcg": choice.calibrate_blend, "base_ndcg": choice.calibrate_base},
-            "exclude_seen": self.blend.exclude_seen,
-            "seed": self.seed,
-            "mode": self.mode,
-            "previous": self.previous,
-            **self.dataset.facts,
-        }
-        arrays = {f"base-{label}": base.state() for label, base in bases.items()}
-        if self.learned is not None:
-            header["fusion"], learned = self.learned.packed()
-            arrays |= learned
-        self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
+        bundle = pack(
+            self.dataset,
+            self.config,
+            self.bases,
+            self.blend.choice,
+            self.learned,
+            exclude_seen=self.blend.exclude_seen,
+            seed=self.seed,
+            mode=self.mode,
+            previous=self.previous,
+        )
+        self.version = save_bundle(bundle, directory)
         return self.version
 
     @classmethod
@@ -366,28 +357,9 @@ class HybridModel:
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory, _FIELDS)
-        header = bundle.header
+        bundle = load_bundle(directory, FIELDS)
         try:
-            told = header["choice"]
-            config = validate(HybridConfig, header["config"], str(directory))
-            target = validate(Target, header["target"], str(directory))
-            dataset = Dataset.from_tables(bundle.frames, header["name"], target)
-            bases = {
-                label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
-                for label, base in make_all(config.bases).items()
-            }
-            return cls(
-                dataset,
-                config,
-                bases,
-                learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
-                choice=BlendChoice(**{**told, "flags": tuple(told["flags"])}),
-                exclude_seen=header["exclude_seen"],
-                seed=header["seed"],
-                version=bundle.version,
-                previous=header.get("previous"),  # early bundles had no updates and say nothing
-            )
+            return cls(**unpack(bundle, str(directory)))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"{directory}: damaged ({error} is missing or wrong); fit again"
