@@ -18,7 +18,9 @@ import polars as pl
 from crossfade.arrays import top_k
 from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
+from crossfade.data.frames import Frame
 from crossfade.data.splits import make_plan, possible_protocol
+from crossfade.data.vocabulary import check_texts
 from crossfade.errors import BundleError, ConfigError
 from crossfade.index import Index, IndexConfig
 from crossfade.meta.assembling import assemble
@@ -272,7 +274,7 @@ class HybridModel:
         (line,) = self.lists.lines(query, found[0], self.explainer.explain(query, found[0]))
         return replace(line, rank=found[1])
 
-    def predict(self, pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    def predict(self, pairs: Frame | Sequence[tuple[str, str]]) -> pl.DataFrame:
         """Score and probability of pairs of a user and an item; see `predict_pairs`."""
         calibrator = None if self.learned is None else self.learned.calibrator
         return predict_pairs(self.dataset, self.blend, calibrator, pairs)
@@ -300,10 +302,11 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If a user is unknown.
-            ConfigError: As in `recommend`.
+            ConfigError: As in `recommend`, and if ``users`` is no list of texts.
         """
         self._list_length(k)
         ids = self.dataset.user_ids
+        check_texts("users", () if users is None else users)
         rows = np.arange(len(ids)) if users is None else [ids.row(user) for user in users]
         queries = self.dataset.queries(np.asarray(rows, dtype=np.int32))
         served = self.lists.serve(queries, k, ranking or self.config.ranking, filters, rng)
@@ -334,7 +337,7 @@ class HybridModel:
                 return label, self.lists.names.lines(rows, found[rows])
         return "", []
 
-    def save(self, directory: Path) -> str:
+    def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""
         bundle = pack(
             self.dataset,
@@ -347,17 +350,17 @@ class HybridModel:
             mode=self.mode,
             previous=self.previous,
         )
-        self.version = save_bundle(bundle, directory)
+        self.version = save_bundle(bundle, Path(directory))
         return self.version
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path | str) -> Self:
         """Read a bundle.
 
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory, FIELDS)
+        bundle = load_bundle(Path(directory), FIELDS)
         try:
             return cls(**unpack(bundle, str(directory)))
         except (KeyError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
+from crossfade.data.frames import Frame
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
     EVENT_COLUMNS,
@@ -59,17 +60,17 @@ class Dataset:
     @classmethod
     def build(
         cls,
-        events: pl.DataFrame,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
+        events: Frame,
+        items: Frame | None = None,
+        users: Frame | None = None,
         *,
         name: str = "dataset",
         target: Target | None = None,
-        taggings: pl.DataFrame | None = None,
-        friends: pl.DataFrame | None = None,
+        taggings: Frame | None = None,
+        friends: Frame | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
-        """A data set from frames with external ids.
+        """A data set from frames with external ids, of Polars, pandas or any other Arrow library.
 
         Args:
             events: ``user_id``, ``item_id`` and the optional event columns.

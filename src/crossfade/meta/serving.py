@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
+from crossfade.data.vocabulary import check_texts
 from crossfade.explain.sentences import Explanation
 from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
@@ -30,14 +31,21 @@ class Filters:
         block: Ids of items that are not listed; unknown ones are ignored.
         allow: Ids of the only items that may be listed; None allows all, unknown ones are ignored.
         rules: What items must fulfil, such as ``not genres has "comedy"``; see `ranking.rules`.
+
+    Raises:
+        ConfigError: If one of them is no list of texts.
     """
 
     block: Sequence[str] = ()
     allow: Sequence[str] | None = None
     rules: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        for name, given in vars(self).items():
+            check_texts(name, () if given is None else given)
+
     def __bool__(self) -> bool:
-        return bool(self.block or self.rules) or self.allow is not None
+        return bool(len(self.block) or len(self.rules)) or self.allow is not None
 
 
 @dataclass(frozen=True, eq=False)
