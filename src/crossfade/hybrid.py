@@ -32,9 +32,10 @@ from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.packing import FIELDS, pack, unpack
 from crossfade.meta.predicting import predict_pairs
-from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
+from crossfade.notebook import html_table
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
 from crossfade.store import load_bundle, save_bundle
@@ -73,6 +74,15 @@ class HybridModel:
         self.version = version
         self.previous = previous
         """Version this one was updated from; None after a full fit."""
+
+    def __repr__(self) -> str:
+        version = f"version {self.version}" if self.version else "not saved"
+        return f"HybridModel({self.dataset.name!r}, {len(self.bases)} bases, {self.blend.name} serves, {version})"
+
+    def _repr_html_(self) -> str:
+        weights = self.blend.choice.weights
+        rows = [(label, repr(base), weights[label]) for label, base in self.bases.items()]
+        return html_table(("base", "model", "static weight"), rows, repr(self))
 
     @property
     def mode(self) -> Mode:
@@ -219,7 +229,7 @@ class HybridModel:
         ranking: RankingConfig | None = None,
         explain: bool = False,
         rng: np.random.Generator | None = None,
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The best items for one person, best first, ties by item row.
 
         Without a user the person is a stranger; without anything else either, an unknown
@@ -312,7 +322,7 @@ class HybridModel:
         served = self.lists.serve(queries, k, ranking or self.config.ranking, filters, rng)
         return list_table(ids.decode(queries.user_row), served, self.dataset.item_ids.ids)
 
-    def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
+    def similar(self, item: str, k: int = 10) -> tuple[str, Recommendations]:
         """Items like one item: by who plays them, or by content for items nobody played.
 
         Returns:
@@ -335,7 +345,7 @@ class HybridModel:
             rows: Rows = top_k(found[None, :], k)[0]
             if (rows >= 0).any():
                 return label, self.lists.names.lines(rows, found[rows])
-        return "", []
+        return "", Recommendations()
 
     def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""

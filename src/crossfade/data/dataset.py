@@ -23,6 +23,7 @@ from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
+from crossfade.notebook import html_table
 from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
@@ -56,6 +57,20 @@ class Dataset:
     target: Target = field(default_factory=Target)
     taggings: pl.DataFrame | None = None
     friends: pl.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        times = self.events["timestamp"] if self.has_times else pl.Series([], dtype=TIMESTAMP)
+        span = (
+            "without times" if times.is_empty() else f"{times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+        )
+        return (
+            f"Dataset({self.name!r}, {self.n_events:,} events, {self.n_users:,} users, {self.n_items:,} items, "
+            f"{span}, target {self.target.name!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(n, table.height, ", ".join(table.columns)) for n, table in self.tables().items()]
+        return html_table(("table", "rows", "columns"), rows, repr(self))
 
     @classmethod
     def build(

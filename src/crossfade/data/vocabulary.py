@@ -59,6 +59,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        ends = f", {self.ids[0]!r} to {self.ids[-1]!r}" if len(self) else ""
+        return f"Vocabulary({len(self):,} {self.noun}s{ends})"
+
     def __contains__(self, external_id: str) -> bool:
         return external_id in self._rows()
 

@@ -15,7 +15,7 @@ from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.listing import Listed, list_candidates
 from crossfade.meta.probability import Probability
-from crossfade.meta.recommendation import Names, Recommendation
+from crossfade.meta.recommendation import Names, Recommendation, Recommendations
 from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
 from crossfade.types import Bools, Doubles, Floats, Ints
 
@@ -232,7 +232,7 @@ class ListMaker:
 
     def lines(
         self, query: Queries, served: Served, why: Sequence[Explanation] | None = None
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The list of a single request for people, best first; with reasons where they are given."""
         told = self._told(why, len(served.score))
         rows = served.ranked.item_row
@@ -240,7 +240,7 @@ class ListMaker:
             shares = self.blend.plain_shares(query, rows)
         else:
             shares = _shares(self.blend.labels, served.weights)
-        return [
+        return Recommendations(
             Recommendation(
                 rank=at + 1,
                 item_id=item_id,
@@ -255,7 +255,7 @@ class ListMaker:
                 reasons=told[at][1],
             )
             for at, (item_id, title, creator) in enumerate(self.names.of(rows))
-        ]
+        )
 
 
 def list_table(users: Sequence[str], served: Sequence[Served], ids: pl.Series) -> pl.DataFrame:
