@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 
 from crossfade.arrays import top_k
-from crossfade.config import validate
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
+from crossfade.data.frames import Frame
 from crossfade.data.splits import make_plan, possible_protocol
+from crossfade.data.vocabulary import check_texts
 from crossfade.errors import BundleError, ConfigError
 from crossfade.index import Index, IndexConfig
 from crossfade.meta.assembling import assemble
@@ -30,22 +31,19 @@ from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.nearest import Near
+from crossfade.meta.packing import FIELDS, pack, unpack
 from crossfade.meta.predicting import predict_pairs
-from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
+from crossfade.notebook import html_table
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
-from crossfade.recommenders.registry import make_all
-from crossfade.store import Bundle, load_bundle, save_bundle
+from crossfade.store import load_bundle, save_bundle
 from crossfade.training.config import DeviceName
 from crossfade.types import Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
-
-_FIELDS = ("choice", "config", "exclude_seen", "fusion", "metrics", "mode", "n_events", "n_items", "n_users",
-           "name", "previous", "seed", "target")  # fmt: skip
-"""What the header of a bundle may hold."""
 
 
 class HybridModel:
@@ -82,6 +80,15 @@ class HybridModel:
         self.version = version
         self.previous = previous
         """Version this one was updated from; None after a full fit."""
+
+    def __repr__(self) -> str:
+        version = f"version {self.version}" if self.version else "not saved"
+        return f"HybridModel({self.dataset.name!r}, {len(self.bases)} bases, {self.blend.name} serves, {version})"
+
+    def _repr_html_(self) -> str:
+        weights = self.blend.choice.weights
+        rows = [(label, repr(base), weights[label]) for label, base in self.bases.items()]
+        return html_table(("base", "model", "static weight"), rows, repr(self))
 
     @property
     def mode(self) -> Mode:
@@ -228,7 +235,7 @@ class HybridModel:
         ranking: RankingConfig | None = None,
         explain: bool = False,
         rng: np.random.Generator | None = None,
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The best items for one person, best first, ties by item row.
 
         Without a user the person is a stranger; without anything else either, an unknown
@@ -283,7 +290,7 @@ class HybridModel:
         (line,) = self.lists.lines(query, found[0], self.explainer.explain(query, found[0]))
         return replace(line, rank=found[1])
 
-    def predict(self, pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    def predict(self, pairs: Frame | Sequence[tuple[str, str]]) -> pl.DataFrame:
         """Score and probability of pairs of a user and an item; see `predict_pairs`."""
         calibrator = None if self.learned is None else self.learned.calibrator
         return predict_pairs(self.dataset, self.blend, calibrator, pairs)
@@ -311,16 +318,17 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If a user is unknown.
-            ConfigError: As in `recommend`.
+            ConfigError: As in `recommend`, and if ``users`` is no list of texts.
         """
         self._list_length(k)
         ids = self.dataset.user_ids
+        check_texts("users", () if users is None else users)
         rows = np.arange(len(ids)) if users is None else [ids.row(user) for user in users]
         queries = self.dataset.queries(np.asarray(rows, dtype=np.int32))
         served = self.lists.serve(queries, k, ranking or self.config.ranking, filters, rng)
         return list_table(ids.decode(queries.user_row), served, self.dataset.item_ids.ids)
 
-    def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
+    def similar(self, item: str, k: int = 10) -> tuple[str, Recommendations]:
         """Items like one item: by who plays them, or by content for items nobody played.
 
         Returns:
@@ -343,57 +351,34 @@ class HybridModel:
             rows: Rows = top_k(found[None, :], k)[0]
             if (rows >= 0).any():
                 return label, self.lists.names.lines(rows, found[rows])
-        return "", []
+        return "", Recommendations()
 
-    def save(self, directory: Path) -> str:
+    def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""
-        bases, choice = self.bases, self.blend.choice
-        header = {
-            "config": self.config.model_dump(),
-            "choice": vars(choice),
-            "metrics": {"blend_ndcg": choice.calibrate_blend, "base_ndcg": choice.calibrate_base},
-            "exclude_seen": self.blend.exclude_seen,
-            "seed": self.seed,
-            "mode": self.mode,
-            "previous": self.previous,
-            **self.dataset.facts,
-        }
-        arrays = {f"base-{label}": base.state() for label, base in bases.items()}
-        if self.learned is not None:
-            header["fusion"], learned = self.learned.packed()
-            arrays |= learned
-        self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
+        bundle = pack(
+            self.dataset,
+            self.config,
+            self.bases,
+            self.blend.choice,
+            self.learned,
+            exclude_seen=self.blend.exclude_seen,
+            seed=self.seed,
+            mode=self.mode,
+            previous=self.previous,
+        )
+        self.version = save_bundle(bundle, Path(directory))
         return self.version
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path | str) -> Self:
         """Read a bundle.
 
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory, _FIELDS)
-        header = bundle.header
+        bundle = load_bundle(Path(directory), FIELDS)
         try:
-            told = header["choice"]
-            config = validate(HybridConfig, header["config"], str(directory))
-            target = validate(Target, header["target"], str(directory))
-            dataset = Dataset.from_tables(bundle.frames, header["name"], target)
-            bases = {
-                label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
-                for label, base in make_all(config.bases).items()
-            }
-            return cls(
-                dataset,
-                config,
-                bases,
-                learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
-                choice=BlendChoice(**{**told, "flags": tuple(told["flags"])}),
-                exclude_seen=header["exclude_seen"],
-                seed=header["seed"],
-                version=bundle.version,
-                previous=header.get("previous"),  # early bundles had no updates and say nothing
-            )
+            return cls(**unpack(bundle, str(directory)))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"{directory}: damaged ({error} is missing or wrong); fit again"

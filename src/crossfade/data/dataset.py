@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
+from crossfade.data.frames import Frame
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
     EVENT_COLUMNS,
@@ -22,6 +23,7 @@ from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
+from crossfade.notebook import html_table
 from crossfade.types import MICROSECONDS_PER_DAY, Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
@@ -56,20 +58,34 @@ class Dataset:
     taggings: pl.DataFrame | None = None
     friends: pl.DataFrame | None = None
 
+    def __repr__(self) -> str:
+        times = self.events["timestamp"] if self.has_times else pl.Series([], dtype=TIMESTAMP)
+        span = (
+            "without times" if times.is_empty() else f"{times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+        )
+        return (
+            f"Dataset({self.name!r}, {self.n_events:,} events, {self.n_users:,} users, {self.n_items:,} items, "
+            f"{span}, target {self.target.name!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(n, table.height, ", ".join(table.columns)) for n, table in self.tables().items()]
+        return html_table(("table", "rows", "columns"), rows, repr(self))
+
     @classmethod
     def build(
         cls,
-        events: pl.DataFrame,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
+        events: Frame,
+        items: Frame | None = None,
+        users: Frame | None = None,
         *,
         name: str = "dataset",
         target: Target | None = None,
-        taggings: pl.DataFrame | None = None,
-        friends: pl.DataFrame | None = None,
+        taggings: Frame | None = None,
+        friends: Frame | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
-        """A data set from frames with external ids.
+        """A data set from frames with external ids, of Polars, pandas or any other Arrow library.
 
         Args:
             events: ``user_id``, ``item_id`` and the optional event columns.

@@ -14,6 +14,7 @@ from crossfade.evaluation.evaluate import evaluate
 from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.landscape import Landscape
+from crossfade.evaluation.output import table_rows
 from crossfade.evaluation.result import Evaluation
 from crossfade.evaluation.trust import Trust
 from crossfade.meta.answers import Answers, answered, doubt_of
@@ -27,6 +28,7 @@ from crossfade.meta.learning import Learned, learn
 from crossfade.meta.lists import FusedScorer, SharedLists
 from crossfade.meta.samples import draw_samples
 from crossfade.meta.trust import trust_of
+from crossfade.notebook import html_table
 from crossfade.progress import task, timing
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
@@ -49,6 +51,15 @@ class Experiment:
     evaluation: Evaluation
     notices: dict[str, tuple[str, ...]]
     findings: Findings
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.evaluation!r}, {self.fusion} serves)"
+
+    def _repr_html_(self) -> str:
+        header, *rows = table_rows(self.evaluation)
+        return html_table(
+            header, rows, "; ".join((self.evaluation.headline, *self.evaluation.about.flags))
+        )
 
     @property
     def choice(self) -> BlendChoice:

@@ -111,6 +111,9 @@ class Recommender(ABC, Generic[C]):
         self._support: Ints | None = None
         self._kept_csr: dict[int, tuple[Csr, CsrParts]] = {}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
+
     # -- what a model writes ---------------------------------------------------------
 
     @abstractmethod
