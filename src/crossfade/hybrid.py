@@ -6,7 +6,7 @@ bases fitted on base+fuse ──► lists of calibrate      ──► which of t
 bases fitted on everything ──► bundle ──► recommend, explain, predict, similar
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,14 +16,14 @@ import numpy as np
 import polars as pl
 
 from crossfade.arrays import top_k
-from crossfade.config import validate
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
 from crossfade.data.splits import make_plan, possible_protocol
-from crossfade.errors import BundleError, ConfigError
+from crossfade.errors import ConfigError
 from crossfade.index import Index, IndexConfig
 from crossfade.meta.assembling import assemble
 from crossfade.meta.blending import BlendChoice, fit_bases
+from crossfade.meta.bundling import packed, unpacked
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
 from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
@@ -35,20 +35,18 @@ from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.updating import Mode, change_since, update_bases
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
-from crossfade.recommenders.registry import make_all
-from crossfade.store import Bundle, load_bundle, save_bundle
+from crossfade.store import Bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Rows
+from crossfade.types import Arrays, Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
-_FIELDS = ("choice", "config", "exclude_seen", "fusion", "metrics", "mode", "n_events", "n_items", "n_users",
-           "name", "previous", "seed", "target")  # fmt: skip
-"""What the header of a bundle may hold."""
-
 
 class HybridModel:
-    """A trained system: a log and catalogue, fitted bases, and their blend."""
+    """A trained system: a log and catalogue, fitted bases, and their blend.
+
+    ``derived`` is what a bundle kept of what follows from the data set; the rest is computed.
+    """
 
     def __init__(
         self,
@@ -62,14 +60,24 @@ class HybridModel:
         version: str = "",
         previous: str | None = None,
         learned: LearnedBlend | None = None,
+        derived: Mapping[str, Arrays] | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
         self.bases = bases
         self.learned = learned
-        self.blend = assemble(dataset, config, bases, choice, learned, exclude_seen=exclude_seen)
+        kept = derived or {}
+        self.blend = assemble(
+            dataset,
+            config,
+            bases,
+            choice,
+            learned,
+            exclude_seen=exclude_seen,
+            kept=kept.get("context"),
+        )
         calibrator = None if learned is None else learned.calibrator
-        self.lists = ListMaker(dataset, self.blend, calibrator)
+        self.lists = ListMaker(dataset, self.blend, calibrator, kept.get("ranking"))
         self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)
         self.asking = Asking(dataset)
         self.seed = seed
@@ -341,23 +349,22 @@ class HybridModel:
 
     def save(self, directory: Path) -> str:
         """Write the bundle; returns its version id."""
-        bases, choice = self.bases, self.blend.choice
-        header = {
-            "config": self.config.model_dump(),
-            "choice": vars(choice),
-            "metrics": {"blend_ndcg": choice.calibrate_blend, "base_ndcg": choice.calibrate_base},
-            "exclude_seen": self.blend.exclude_seen,
-            "seed": self.seed,
-            "mode": self.mode,
-            "previous": self.previous,
-            **self.dataset.facts,
-        }
-        arrays = {f"base-{label}": base.state() for label, base in bases.items()}
-        if self.learned is not None:
-            header["fusion"], learned = self.learned.packed()
-            arrays |= learned
-        self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
+        self.version = save_bundle(self.bundle(), directory)
         return self.version
+
+    def bundle(self) -> Bundle:
+        """Everything that `save` writes."""
+        return packed(
+            self.dataset,
+            self.config,
+            bases=self.bases,
+            blend=self.blend,
+            learned=self.learned,
+            catalogue=self.lists.catalogue,
+            seed=self.seed,
+            mode=self.mode,
+            previous=self.previous,
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -366,32 +373,7 @@ class HybridModel:
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory, _FIELDS)
-        header = bundle.header
-        try:
-            told = header["choice"]
-            config = validate(HybridConfig, header["config"], str(directory))
-            target = validate(Target, header["target"], str(directory))
-            dataset = Dataset.from_tables(bundle.frames, header["name"], target)
-            bases = {
-                label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
-                for label, base in make_all(config.bases).items()
-            }
-            return cls(
-                dataset,
-                config,
-                bases,
-                learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
-                choice=BlendChoice(**{**told, "flags": tuple(told["flags"])}),
-                exclude_seen=header["exclude_seen"],
-                seed=header["seed"],
-                version=bundle.version,
-                previous=header.get("previous"),  # early bundles had no updates and say nothing
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"{directory}: damaged ({error} is missing or wrong); fit again"
-            ) from None
+        return unpacked(directory, cls)
 
     def _list_length(self, k: int) -> int:
         if k < 1:

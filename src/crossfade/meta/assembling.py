@@ -10,7 +10,7 @@ from crossfade.meta.context import ContextReader
 from crossfade.meta.learning import LearnedBlend
 from crossfade.meta.lists import FusedScorer, ListBuilder
 from crossfade.recommenders.base import Recommender
-from crossfade.types import Bools
+from crossfade.types import Arrays, Bools
 
 
 def assemble(
@@ -21,6 +21,7 @@ def assemble(
     learned: LearnedBlend | None,
     *,
     exclude_seen: bool,
+    kept: Arrays | None = None,
 ) -> Blend:
     """The blend of a system.
 
@@ -31,6 +32,7 @@ def assemble(
         choice: The static blend.
         learned: The fusion model that serves; None lets the static blend serve.
         exclude_seen: Whether items in a history may not be listed.
+        kept: What a bundle kept of the context; None measures it on the data set.
 
     Raises:
         DataError: If lists have other columns than the model learned from.
@@ -38,7 +40,7 @@ def assemble(
     candidates, taste = _candidates(dataset, config), _taste_base(bases)
     if learned is None:
         return Blend(bases, choice, exclude_seen, candidates, taste)
-    reader = ContextReader(dataset, tuple(bases), learned.track, learned.environment)
+    reader = ContextReader(dataset, tuple(bases), learned.track, learned.environment, kept)
     lists = ListBuilder(bases, reader, exclude_seen, candidates, config.blend.n_candidates)
     learned.check(lists.columns)
     scorer = FusedScorer(learned.name, learned.model, lists)
