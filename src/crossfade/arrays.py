@@ -118,6 +118,17 @@ def unpack_csr(name: str, arrays: Arrays) -> Csr:
     return Csr(parts, shape=(n_rows, n_columns))
 
 
+def part_of(arrays: Arrays, name: str) -> Arrays:
+    """The arrays whose names start with ``name`` and a dot, without these; `as_part` undoes it."""
+    start = f"{name}."
+    return {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
+
+
+def as_part(arrays: Arrays, name: str) -> Arrays:
+    """The arrays under names that start with ``name`` and a dot."""
+    return {f"{name}.{key}": array for key, array in arrays.items()}
+
+
 def pack_strings(name: str, texts: Sequence[str]) -> Arrays:
     """Strings as plain arrays whose names start with ``name``."""
     encoded = [text.encode() for text in texts]

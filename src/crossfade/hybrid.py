@@ -21,17 +21,17 @@ from crossfade.data.asking import Asking, Likes
 from crossfade.data.frames import Frame
 from crossfade.data.splits import make_plan, possible_protocol
 from crossfade.data.vocabulary import check_texts
-from crossfade.errors import BundleError, ConfigError
+from crossfade.errors import ConfigError
 from crossfade.index import Index, IndexConfig
-from crossfade.meta.assembling import assemble
+from crossfade.meta.assembling import assemble, prepare
 from crossfade.meta.blending import BlendChoice, fit_bases
+from crossfade.meta.bundling import packed, unpacked
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
 from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.nearest import Near
-from crossfade.meta.packing import FIELDS, pack, unpack
 from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, ListMaker, list_table
@@ -39,15 +39,18 @@ from crossfade.meta.updating import Mode, change_since, update_bases
 from crossfade.notebook import html_table
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
-from crossfade.store import load_bundle, save_bundle
+from crossfade.store import Bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Rows
+from crossfade.types import Arrays, Rows
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
 
 class HybridModel:
-    """A trained system: a log and catalogue, fitted bases, and their blend."""
+    """A trained system: a log and catalogue, fitted bases, and their blend.
+
+    ``derived`` is what a bundle kept of what follows from the data set; the rest is computed.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class HybridModel:
         previous: str | None = None,
         learned: LearnedBlend | None = None,
         near: Mapping[str, Near] | None = None,
+        derived: Mapping[str, Arrays] | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
@@ -69,11 +73,19 @@ class HybridModel:
         self.learned = learned
         self.near = near or {}
         """What bases of a large catalogue propose through, by label."""
+        kept = derived or {}
         self.blend = assemble(
-            dataset, config, bases, choice, learned, exclude_seen=exclude_seen, near=self.near
+            dataset,
+            config,
+            bases,
+            choice,
+            learned,
+            exclude_seen=exclude_seen,
+            near=self.near,
+            kept=kept.get("context"),
         )
         calibrator = None if learned is None else learned.calibrator
-        self.lists = ListMaker(dataset, self.blend, calibrator)
+        self.lists = ListMaker(dataset, self.blend, calibrator, kept.get("ranking"))
         self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)
         self.asking = Asking(dataset)
         self.seed = seed
@@ -136,7 +148,14 @@ class HybridModel:
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
         return cls(
-            dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed, learned=learned
+            dataset,
+            config,
+            bases,
+            choice,
+            exclude_seen=exclude_seen,
+            seed=seed,
+            learned=learned,
+            near=prepare(dataset, config, bases, learned, seed),
         )
 
     @classmethod
@@ -170,15 +189,18 @@ class HybridModel:
         if config.target is not None:
             dataset = dataset.with_target(config.target)
         change = change_since(previous.dataset, dataset, previous.version)
+        bases = update_bases(previous.bases, config.bases, dataset, change, seed)
+        learned = None if previous.learned is None else previous.learned.moved(change.user_rows)
         return cls(
             dataset,
             config,
-            update_bases(previous.bases, config.bases, dataset, change, seed),
+            bases,
             previous.blend.choice,
             exclude_seen=previous.blend.exclude_seen,
             seed=seed,
             previous=previous.version,
-            learned=None if previous.learned is None else previous.learned.moved(change.user_rows),
+            learned=learned,
+            near=prepare(dataset, config, bases, learned, seed),
         )
 
     def index(self, base: str | None = None, config: IndexConfig | None = None) -> Index:
@@ -355,19 +377,23 @@ class HybridModel:
 
     def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""
-        bundle = pack(
+        self.version = save_bundle(self.bundle(), Path(directory))
+        return self.version
+
+    def bundle(self) -> Bundle:
+        """Everything that `save` writes."""
+        return packed(
             self.dataset,
             self.config,
-            self.bases,
-            self.blend.choice,
-            self.learned,
-            exclude_seen=self.blend.exclude_seen,
+            bases=self.bases,
+            blend=self.blend,
+            learned=self.learned,
+            near=self.near,
+            catalogue=self.lists.catalogue,
             seed=self.seed,
             mode=self.mode,
             previous=self.previous,
         )
-        self.version = save_bundle(bundle, Path(directory))
-        return self.version
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
@@ -376,13 +402,7 @@ class HybridModel:
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(Path(directory), FIELDS)
-        try:
-            return cls(**unpack(bundle, str(directory)))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"{directory}: damaged ({error} is missing or wrong); fit again"
-            ) from None
+        return unpacked(Path(directory), cls)
 
     def _list_length(self, k: int) -> int:
         if k < 1:

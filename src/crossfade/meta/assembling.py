@@ -17,7 +17,7 @@ from crossfade.meta.nearest import Near
 from crossfade.meta.nearest import prepare as prepare_all
 from crossfade.recommenders.base import Recommender
 from crossfade.rng import generator
-from crossfade.types import Bools
+from crossfade.types import Arrays, Bools
 
 
 def assemble(
@@ -29,6 +29,7 @@ def assemble(
     *,
     exclude_seen: bool,
     near: Mapping[str, Near],
+    kept: Arrays | None = None,
 ) -> Blend:
     """The blend of a system.
 
@@ -40,6 +41,7 @@ def assemble(
         learned: The fusion model that serves; None lets the static blend serve.
         exclude_seen: Whether items in a history may not be listed.
         near: What is prepared of bases that propose through an index, by label.
+        kept: What a bundle kept of the context; None measures it on the data set.
 
     Raises:
         DataError: If lists have other columns than the model learned from.
@@ -47,7 +49,7 @@ def assemble(
     candidates, taste = _candidates(dataset, config), _taste_base(bases)
     if learned is None:
         return Blend(bases, choice, exclude_seen, candidates, taste)
-    reader = ContextReader(dataset, tuple(bases), learned.track, learned.environment)
+    reader = ContextReader(dataset, tuple(bases), learned.track, learned.environment, kept)
     lists = list_builder(
         dataset, bases, reader, config.blend, exclude_seen=exclude_seen, candidates=candidates
     )
@@ -58,15 +60,21 @@ def assemble(
 
 
 def prepare(
-    dataset: Dataset, config: HybridConfig, bases: Mapping[str, Recommender[Any]], seed: int
+    dataset: Dataset,
+    config: HybridConfig,
+    bases: Mapping[str, Recommender[Any]],
+    learned: LearnedBlend | None,
+    seed: int,
 ) -> dict[str, Near]:
-    """Indexes of the bases that propose through one, by label; none for a small catalogue.
+    """Indexes of the bases that propose through one, by label.
+
+    None for a small catalogue, and none for a static blend, which scores the whole of it.
 
     Raises:
         MissingExtraError: If FAISS is needed and not installed.
     """
     least = config.blend.index_from
-    if least is None or dataset.n_items < least or config.blend.fusion == "static":
+    if learned is None or least is None or dataset.n_items < least:
         return {}
     drawn = generator(seed, "meta.nearest").permutation(dataset.n_users)[:N_ASKED]
     queries = dataset.queries(np.sort(drawn).astype(np.int32))

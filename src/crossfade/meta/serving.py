@@ -17,7 +17,7 @@ from crossfade.meta.listing import Listed, list_candidates
 from crossfade.meta.probability import Probability
 from crossfade.meta.recommendation import Names, Recommendation, Recommendations
 from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
-from crossfade.types import Bools, Doubles, Floats, Ints
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 
 AT_ONCE = 32
 """Requests that are listed together, so that memory stays bounded."""
@@ -82,11 +82,18 @@ class ListMaker:
         dataset: Whose items they are.
         blend: What scores.
         probability: Of the learned model's scores; None where it is not calibrated.
+        kept: What a bundle kept of `RankingCatalogue`; None reads the items.
     """
 
-    def __init__(self, dataset: Dataset, blend: Blend, probability: Probability | None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        blend: Blend,
+        probability: Probability | None,
+        kept: Arrays | None = None,
+    ) -> None:
         self.blend, self.probability = blend, probability
-        self.catalogue = RankingCatalogue(dataset.items)
+        self.catalogue = RankingCatalogue(dataset.items, kept)
         self.names = Names(dataset)
         self._ids = dataset.item_ids
         times = dataset.time_us
