@@ -124,7 +124,7 @@ def test_notes_come_from_the_uncertainty(uncertainty: float | None, note: str) -
 def test_an_adapted_gate_is_told() -> None:
     said = say([because("popularity")], Certainty(0.7, 0.6, LIMITS, adapted=True))
     assert said is not None
-    assert said.endswith("(a discovery and adapted to your latest reactions).")
+    assert said.endswith("(a discovery and adapted to your own reactions).")
 
 
 def test_limits_are_shares_of_what_was_served() -> None:

@@ -17,7 +17,7 @@ from crossfade.fusion.matrix import quality
 from crossfade.fusion.registry import FUSIONS, make_fusion
 from crossfade.fusion.scaling import zscore
 from crossfade.rng import generator
-from crossfade.types import Arrays, Bools, Floats
+from crossfade.types import Arrays, Bools, Floats, Rows
 
 # -- spies -----------------------------------------------------------------------------
 
@@ -148,7 +148,26 @@ class Network(Knowing):
         return super().rule(signals) + 0.1 * noise(signals, self.number)
 
 
-SPIES = (Knowing, Misled, Hot, Parrot, RandomGate, Half, Network)
+class Personal(Hot):
+    """Trusts base 0 for people it knows by name, and both bases for all others."""
+
+    name = "personal"
+    knows_people = True
+    friends = range(1000)
+
+    def forward(self, signals: Signals) -> Fused:
+        rows = np.full(len(signals.mask), -1) if signals.user_row is None else signals.user_row
+        known = np.isin(rows, self.friends)[:, None, None]
+        weights = np.where(known, [1.0, 0.0], [0.5, 0.5]) * np.ones_like(signals.score)
+        return replace(super().forward(signals), weights=weights.astype(np.float32))
+
+    def moved(self, user_rows: Rows) -> "Personal":
+        other = Personal().fit(*self.fits[-1])
+        other.friends = range(len(user_rows), 1000)
+        return other
+
+
+SPIES = (Knowing, Misled, Hot, Parrot, RandomGate, Half, Network, Personal)
 
 
 @pytest.fixture(autouse=True)
@@ -462,6 +481,29 @@ def test_the_order_of_candidates_and_who_else_asks_do_not_matter() -> None:
 
 
 # -- extras, keeping, refusing ---------------------------------------------------------
+
+
+# -- people ----------------------------------------------------------------------------
+
+
+def test_an_adapting_member_is_told_only_where_it_answers() -> None:
+    mixed = people(3, positives=[1, 100])  # static serves the first of each two
+    given = people(1, first_row=1000, positives=[1, 100])
+    config = AutoConfig(candidates=("static", "personal"), resamples=200, settings={})
+    model = AutoFusion(config).fit(people(0, positives=[1, 100]), given)
+    assert serving(model)["hot"]
+    assert not serving(model)["cold"]
+    moved = model.adaptation(mixed.signals, model.forward(mixed.signals))
+    share = model.shares["personal"] / sum(model.shares.values())
+    assert np.median(moved[1::2]) == pytest.approx(0.5 * share)  # some bases cannot score all
+    assert (moved[::2] == 0).all()
+    strangers = with_signals(mixed, user_row=np.full(len(mixed), -1, dtype=np.int32)).signals
+    assert (model.adaptation(strangers, model.forward(strangers)) == 0).all()
+    later = model.moved(np.arange(60, dtype=np.int32))
+    moved = later.adaptation(mixed.signals, later.forward(mixed.signals))
+    assert (moved[:60] == 0).all()
+    assert (moved[61::2] > 0.1).all()
+    assert (fitted("knowing").adaptation(mixed.signals, model.forward(mixed.signals)) == 0).all()
 
 
 @pytest.fixture

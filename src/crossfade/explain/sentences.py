@@ -25,6 +25,12 @@ class SentenceConfig(Settings):
     fairly_sure: float = Field(
         0.4, ge=0, le=1, description="Above this it is suggested; else somebody might like it."
     )
+    adapted: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="An adaptation to the person is told of where it moved a weight of the item by more than this.",
+    )
 
     @model_validator(mode="after")
     def _descending(self) -> Self:
@@ -82,7 +88,8 @@ class Certainty:
             It opens the sentence like a small one: nothing is known that would allow more.
         uncertainty: Of the fused score; None where the model states none.
         limits: What is small and large; None says nothing of uncertainty.
-        adapted: Whether the gate that weighed the bases was adapted to this person.
+        adapted: Whether the gate that weighed the bases was adapted to this person's reactions, and
+            that moved the weights.
     """
 
     probability: float | None

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from crossfade.fusion.shares import find_shares
 from crossfade.fusion.static import StaticBlend, list_ndcg
 from crossfade.fusion.verdict import SLICE_EDGES, SLICES, Trials, Verdict, judge, slice_of
 from crossfade.progress import task
-from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows
 
 __all__ = ["SLICES", "SLICE_EDGES", "AutoConfig", "AutoFusion", "Verdict", "slice_of"]
 
@@ -233,6 +234,17 @@ class AutoFusion(FusionModel[AutoConfig]):
         """Which requests the learned combination serves, shape ``(B,)``; the others are static."""
         by_slice = np.array([verdict.serves for verdict in self.verdicts[1:]])
         return by_slice[slice_of(signals)]
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether a candidate that is heard does."""
+        return any(model.knows_people for model in self.members.values())
+
+    def moved(self, user_rows: Rows) -> Self:
+        """With members that know where today's people are."""
+        found = copy(self)
+        found.members = {name: model.moved(user_rows) for name, model in self.members.items()}
+        return found
 
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch.

@@ -287,6 +287,38 @@ class FusionModel(Fusion, Generic[C]):
             )
         return np.asarray(fused.brought[0], dtype=np.float64)
 
+    @property
+    def knows_people(self) -> bool:
+        """Whether weights may rest on what was learned of one person alone."""
+        return False
+
+    def adaptation(self, signals: Signals, fused: Fused) -> Floats:
+        """How far what was learned of a person alone moved the weights of a candidate, ``(B, L)``.
+
+        Context is no adaptation: a gate that reads how somebody listens treats all who listen so alike.
+
+        Args:
+            signals: B requests.
+            fused: What `forward`, or a method like it, said of them.
+
+        Returns:
+            Largest change of a weight against those of a stranger in the same context, in [0, 1];
+            0 where weights are not known.
+        """
+        if not self.knows_people:
+            return np.zeros(signals.mask.shape, dtype=np.float32)
+        stranger = self.forward(replace(signals, user_row=None))
+        moved = np.nan_to_num(np.abs(fused.weights - stranger.weights))
+        return np.asarray(moved.max(axis=-1, initial=0))
+
+    def moved(self, user_rows: Rows) -> Self:  # noqa: ARG002
+        """The same model for a log that went on.
+
+        Args:
+            user_rows: Old rows of today's users, ascending but for the -1 of new people.
+        """
+        return self
+
     @abstractmethod
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator

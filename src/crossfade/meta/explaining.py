@@ -20,7 +20,7 @@ from crossfade.meta.learning import LearnedBlend
 from crossfade.meta.serving import Served
 from crossfade.recommenders.attribution import Attribution
 from crossfade.recommenders.base import Recommender
-from crossfade.types import Doubles
+from crossfade.types import Bools, Doubles
 
 
 class Explainer:
@@ -78,11 +78,12 @@ class Explainer:
             if attribution is not None:
                 found[label] = attribution
         reasons = find_reasons(contributions, found, residual=residual, config=self.config.reasons)
+        adapted = self._adapted(served)
         return [
             explain(
                 int(row),
                 reasons[at],
-                self._certainty(served, at),
+                self._certainty(served, at, adapted=bool(adapted[at])),
                 self._words,
                 names=self._names,
                 config=self.config.sentences,
@@ -110,10 +111,18 @@ class Explainer:
         by_label = dict(zip(labels, given.centred.T, strict=True))
         return by_label, given.centred_residual - average
 
-    def _certainty(self, served: Served, at: int) -> Certainty:
+    def _adapted(self, served: Served) -> Bools:
+        """Whether what is known of this person alone moved the weights of each item, ``(n,)``."""
+        if served.told is None or self.model is None:
+            return np.zeros(len(served.score), dtype=np.bool_)
+        moved = self.model.adaptation(*served.told)[0, served.place]
+        return np.asarray(moved > self.config.sentences.adapted)
+
+    def _certainty(self, served: Served, at: int, *, adapted: bool) -> Certainty:
         probability, uncertainty = served.probability[at], served.uncertainty[at]
         return Certainty(
             None if np.isnan(probability) else float(probability),
             None if np.isnan(uncertainty) else float(uncertainty),
             self.limits,
+            adapted,
         )

@@ -103,7 +103,7 @@ class LearnedBlend:
 
     def moved(self, user_rows: Rows) -> "LearnedBlend":
         """The same model for a log that went on; ``user_rows`` are today's users in the old one."""
-        return replace(self, track=self.track.moved(user_rows))
+        return replace(self, model=self.model.moved(user_rows), track=self.track.moved(user_rows))
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,6 +121,41 @@ def test_strangers_share_the_gate_of_everybody(untidy: Any) -> None:
     same(untidy.forward(asked_by(test, 5).signals), nobody)
 
 
+def test_what_a_person_moved_is_told_apart_from_context(untidy: Any) -> None:
+    test = planted(2, n=7)
+    for row, moves in ((5, True), (-1, False), (10**6, False), (None, False)):
+        signals = asked_by(test, row).signals
+        moved = untidy.adaptation(signals, untidy.forward(signals))
+        assert moved.shape == signals.mask.shape
+        assert (moved > 0.01).any() == moves
+        assert moves or (moved == 0).all()
+    signals = asked_by(test, 5).signals
+    own, common = (
+        untidy.forward(signals).weights,
+        untidy.forward(asked_by(test, -1).signals).weights,
+    )
+    moved = untidy.adaptation(signals, untidy.forward(signals))
+    known = ~np.isnan(own[..., 0])
+    np.testing.assert_array_equal(moved[known], np.abs(own - common).max(axis=-1)[known])
+    assert (moved[~known] == 0).all()
+    everybodys: Any = fit("meta", gates.UNTRAINED)  # reads context, and knows nobody
+    assert (everybodys.adaptation(signals, everybodys.forward(signals)) == 0).all()
+
+
+def test_people_keep_their_rows_when_the_log_goes_on(untidy: Any) -> None:
+    # Row 0 is new today, old 0 and 2 have left, and everybody else has moved.
+    old = np.setdiff1d(np.arange(-1, 24), [0, 2])
+    moved, test = untidy.moved(old), planted(2, n=7)
+    for now, before in enumerate(old):
+        same(
+            moved.forward(asked_by(test, now).signals),
+            untidy.forward(asked_by(test, before).signals),
+        )
+    assert moved.people.tolist() == np.flatnonzero(old >= 0).tolist()
+    assert len(moved.state()["net.person.weight"]) == 1 + len(moved.people)
+    assert len(untidy.people) == 160  # the old version stays as it was
+
+
 def test_nobody_who_taught_nothing_has_a_row() -> None:
     train = planted(0, n=30)
     train.relevant[[4, 7]] = False

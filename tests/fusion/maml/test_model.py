@@ -241,6 +241,20 @@ def test_people_are_found_by_name_and_strangers_get_the_start(model: Maml) -> No
         )
 
 
+def test_only_who_adapted_was_adapted_to(model: Maml) -> None:
+    task = tasks(4)
+    adapted = model.adapt(task.support.signals, task.support.relevant)
+    signals = task.query.signals
+    assert signals.user_row is not None
+    weights = {name: w[:1] for name, w in adapted.weights.items()}
+    one = replace(adapted, weights=weights, kept=adapted.kept[:1], user_row=signals.user_row[:1])
+    moved = model.adaptation(signals, model.forward_adapted(signals, one)).max(axis=1)
+    assert adapted.kept[0]
+    assert moved[0] > 0.01
+    assert (moved[1:] < 1e-5).all()
+    assert (model.adaptation(signals, model.forward(signals)) == 0).all()
+
+
 def test_where_nobody_is_named_the_place_counts(model: Maml) -> None:
     task = tasks(4)
     adapted = model.adapt(task.support.signals, task.support.relevant)

@@ -3,6 +3,9 @@
 Shapes: B requests, L candidates, S bases, P people.
 """
 
+from copy import deepcopy
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,7 @@ from crossfade.fusion.gate.inputs import GateBatch
 from crossfade.fusion.gate.model import MetaFusion
 from crossfade.fusion.gate.network import Gate, GateNetwork
 from crossfade.fusion.matrix import fitted
-from crossfade.types import Arrays, Floats, Ints
+from crossfade.types import Arrays, Floats, Ints, Rows
 
 
 class PersonalisedConfig(GateConfig):
@@ -119,6 +122,18 @@ class PersonalisedFusion(MetaFusion):
             NotFittedError: Before `fit`.
         """
         return fitted(self._people, self.name).copy()
+
+    @property
+    def knows_people(self) -> bool:
+        """Always: each person has a row."""
+        return True
+
+    def moved(self, user_rows: Rows) -> Self:
+        """With people under their rows of today; those who left the log are forgotten."""
+        found = deepcopy(self)
+        found.forget(np.setdiff1d(found.people, user_rows))
+        found._people = np.flatnonzero(np.isin(user_rows, found.people))
+        return found
 
     def forget(self, user_rows: Ints) -> None:
         """Delete people: their rows, their numbers of lists and their names.

@@ -124,6 +124,11 @@ class Maml(FusionModel[MamlConfig]):
             weights[name] = torch.where(there, own, start.detach())
         return fused(gate, weights, signals, reader.read(signals))
 
+    @property
+    def knows_people(self) -> bool:
+        """What `forward_adapted` says may; `forward` knows of nobody."""
+        return True
+
     def _brought(self, signals: Signals, fused: Fused) -> Doubles:
         return acted(fused.weights[0], signals.score[0], signals.available[0])
 
