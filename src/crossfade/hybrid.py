@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from crossfade.arrays import top_k
 from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
 from crossfade.data.frames import Frame
@@ -35,13 +34,14 @@ from crossfade.meta.nearest import Near
 from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, ListMaker, list_table
+from crossfade.meta.similar import similar_items
 from crossfade.meta.updating import Mode, change_since, update_bases
 from crossfade.notebook import html_table
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
 from crossfade.store import Bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Arrays, Rows
+from crossfade.types import Arrays
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
@@ -362,18 +362,8 @@ class HybridModel:
             ConfigError: If k is less than 1.
         """
         k = self._list_length(k)
-        row = self.dataset.item_ids.row(item)
-        for label, base in self.bases.items():
-            found = base.similar(row)
-            if found is None:
-                continue
-            found = found.copy()
-            found[row] = np.nan
-            found[~(found > 0)] = np.nan
-            rows: Rows = top_k(found[None, :], k)[0]
-            if (rows >= 0).any():
-                return label, self.lists.names.lines(rows, found[rows])
-        return "", Recommendations()
+        label, rows, similarity = similar_items(self.bases, self.dataset.item_ids.row(item), k)
+        return label, self.lists.names.lines(rows, similarity)
 
     def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""
