@@ -164,8 +164,9 @@ def _lists(data: Path) -> list[LabelledSignals]:
             trial,
             fit_bases(DEFAULT_BASES, trial.train, SEED),
             TrackRecord.empty(trial.train.n_users, len(DEFAULT_BASES)),
-            n_candidates=config.n_candidates,
-            max_requests=len(trial.queries) if trial is plan.fuse else config.max_requests,
+            config=config.changed(max_requests=len(trial.queries))
+            if trial is plan.fuse
+            else config,
             seed=SEED,
         )
         lists.append(without_clock(part))

@@ -77,8 +77,7 @@ def signals_of(
         trial,
         fit_bases(bases, trial.train, SEED),
         material.track,
-        n_candidates=config.n_candidates,
-        max_requests=config.max_requests,
+        config=config,
         seed=SEED,
     )
     return Block(material, test if material.clock else without_clock(test))

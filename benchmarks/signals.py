@@ -59,8 +59,7 @@ def block_of(name: str, protocol: str, data: Path, folder: Path, keep: Path | No
         trial,
         fit_bases(DEFAULT_BASES, trial.train, SEED),
         material.track,
-        n_candidates=config.n_candidates,
-        max_requests=config.max_requests,
+        config=config,
         seed=SEED,
         environment=material.environment,
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -12,6 +13,7 @@ from crossfade.data.dataset import to_us
 from crossfade.errors import BundleError, ConfigError, DataError, UnknownIdError
 from crossfade.hybrid import HybridConfig, HybridModel, Recommendation
 from crossfade.meta.blending import BlendChoice
+from crossfade.meta.serving import Filters
 from crossfade.store import load_bundle, save_bundle
 from crossfade.testing import checkerboard
 
@@ -325,12 +327,52 @@ def test_an_unknown_item_is_named(model: HybridModel) -> None:
         model.similar("x")
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"items": "item001"}, 'items must be a list of texts, got the text "item001"; write'),
+        ({"genres": "odd"}, 'genres must be a list of texts, got the text "odd"; write'),
+        ({"items": [1]}, 'items must be a list of texts, got int 1; write it as "1"'),
+    ],
+)
+def test_a_text_is_no_list_of_texts(model: HybridModel, asked: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        model.recommend(**asked)
+
+
+def test_wishes_about_a_list_are_lists(model: HybridModel) -> None:
+    with pytest.raises(ConfigError, match='block must be a list of texts, got the text "item001"'):
+        Filters(block="item001")
+    with pytest.raises(ConfigError, match="users must be a list of texts, got int 4"):
+        model.recommend_batch([4])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize("k", [0, -3])
 def test_a_list_has_one_place_at_least(model: HybridModel, k: int) -> None:
     with pytest.raises(ConfigError, match=f"k must be 1 or more, got {k}"):
         model.recommend(user="user004", k=k)
     with pytest.raises(ConfigError, match=f"k must be 1 or more, got {k}"):
         model.similar("item004", k=k)
+
+
+# -- columns and tables as questions -------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", [pl.Series, pd.Series, tuple, np.array])
+def test_ids_may_come_as_a_column(model: HybridModel, column: Any) -> None:
+    liked, blocked = ["item001", "item003"], ["item005"]
+    expected = model.recommend(items=liked, filters=Filters(block=blocked))
+    assert model.recommend(items=column(liked), filters=Filters(block=column(blocked))) == expected
+    users = ["user004", "user017"]
+    assert model.recommend_batch(column(users)).equals(model.recommend_batch(users))
+
+
+@pytest.mark.parametrize("library", [pl.DataFrame, pd.DataFrame])
+def test_pairs_may_come_as_a_table(model: HybridModel, library: Any) -> None:
+    pairs = [("user004", "item004"), ("nobody", "item004"), ("user017", "item017")]
+    users, items = zip(*pairs, strict=True)
+    table = library({"value": [1, 2, 3], "item_id": items, "user_id": users})
+    assert model.predict(table).equals(model.predict(pairs))
 
 
 # -- similar items ---------------------------------------------------------------------
@@ -363,8 +405,8 @@ def test_where_no_base_knows_the_item_the_list_is_empty() -> None:
 
 
 def test_saving_and_loading_changes_no_answer(model: HybridModel, tmp_path: Path) -> None:
-    version = model.save(tmp_path)
-    loaded = HybridModel.load(tmp_path)
+    version = model.save(str(tmp_path))
+    loaded = HybridModel.load(str(tmp_path))
     assert loaded.version == version
     assert loaded.config == model.config
     assert loaded.blend.choice == model.blend.choice

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numba
 import numpy as np
@@ -85,6 +86,21 @@ def n_shared(values: Rows, at_a: int, end_a: int, at_b: int, end_b: int) -> int:
     return n
 
 
+def below(parts: Sequence[Any], fill: float) -> Any:
+    """Arrays ``(n, L, ...)``, one or more, below one another and as wide as the widest."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate(
+        [
+            np.pad(
+                part,
+                [(0, 0), (0, width - part.shape[1])] + [(0, 0)] * (part.ndim - 2),
+                constant_values=fill,
+            )
+            for part in parts
+        ]
+    )
+
+
 def pack_csr(name: str, matrix: Csr) -> Arrays:
     """A sparse matrix as plain arrays whose names start with ``name``."""
     return {
@@ -100,6 +116,17 @@ def unpack_csr(name: str, arrays: Arrays) -> Csr:
     n_rows, n_columns = (int(n) for n in arrays[f"{name}.shape"])
     parts = (arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"])
     return Csr(parts, shape=(n_rows, n_columns))
+
+
+def part_of(arrays: Arrays, name: str) -> Arrays:
+    """The arrays whose names start with ``name`` and a dot, without these; `as_part` undoes it."""
+    start = f"{name}."
+    return {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
+
+
+def as_part(arrays: Arrays, name: str) -> Arrays:
+    """The arrays under names that start with ``name`` and a dot."""
+    return {f"{name}.{key}": array for key, array in arrays.items()}
 
 
 def pack_strings(name: str, texts: Sequence[str]) -> Arrays:

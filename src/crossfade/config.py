@@ -1,6 +1,7 @@
 """Settings: frozen Pydantic models, unknown keys refused, every fault named at once."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,13 @@ class Settings(BaseModel):
     # Says that our __init__ adds no logic of its own. Without it Pydantic builds nested
     # settings by calling it, and the first nested fault hides all others.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Only what differs from the defaults, which a reader can look up."""
+        fields = type(self).model_fields
+        for name, value in super().__repr_args__():
+            if name is None or value != fields[name].get_default(call_default_factory=True):
+                yield name, value
 
     def changed(self, **values: Any) -> Self:
         """A copy with some values replaced, checked like the original."""

@@ -6,7 +6,7 @@ bases fitted on base+fuse ──► lists of calibrate      ──► which of t
 bases fitted on everything ──► bundle ──► recommend, explain, predict, similar
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,40 +15,42 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from crossfade.arrays import top_k
-from crossfade.config import validate
-from crossfade.data import Dataset, Queries, Target
+from crossfade.data import Dataset, Queries
 from crossfade.data.asking import Asking, Likes
+from crossfade.data.frames import Frame
 from crossfade.data.splits import make_plan, possible_protocol
-from crossfade.errors import BundleError, ConfigError
+from crossfade.data.vocabulary import check_texts
+from crossfade.errors import ConfigError
 from crossfade.index import Index, IndexConfig
-from crossfade.meta.assembling import assemble
+from crossfade.meta.assembling import assemble, prepare
 from crossfade.meta.blending import BlendChoice, fit_bases
+from crossfade.meta.bundling import packed, unpacked
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
 from crossfade.meta.explaining import Explainer
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
+from crossfade.meta.nearest import Near
 from crossfade.meta.predicting import predict_pairs
-from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, ListMaker, list_table
+from crossfade.meta.similar import similar_items
 from crossfade.meta.updating import Mode, change_since, update_bases
+from crossfade.notebook import html_table
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.base import Recommender
-from crossfade.recommenders.registry import make_all
-from crossfade.store import Bundle, load_bundle, save_bundle
+from crossfade.store import Bundle, save_bundle
 from crossfade.training.config import DeviceName
-from crossfade.types import Rows
+from crossfade.types import Arrays
 
 __all__ = ["DEFAULT_BASES", "HybridConfig", "HybridModel", "Recommendation"]
 
-_FIELDS = ("choice", "config", "exclude_seen", "fusion", "metrics", "mode", "n_events", "n_items", "n_users",
-           "name", "previous", "seed", "target")  # fmt: skip
-"""What the header of a bundle may hold."""
-
 
 class HybridModel:
-    """A trained system: a log and catalogue, fitted bases, and their blend."""
+    """A trained system: a log and catalogue, fitted bases, and their blend.
+
+    ``derived`` is what a bundle kept of what follows from the data set; the rest is computed.
+    """
 
     def __init__(
         self,
@@ -62,20 +64,43 @@ class HybridModel:
         version: str = "",
         previous: str | None = None,
         learned: LearnedBlend | None = None,
+        near: Mapping[str, Near] | None = None,
+        derived: Mapping[str, Arrays] | None = None,
     ) -> None:
         self.dataset = dataset
         self.config = config
         self.bases = bases
         self.learned = learned
-        self.blend = assemble(dataset, config, bases, choice, learned, exclude_seen=exclude_seen)
+        self.near = near or {}
+        """What bases of a large catalogue propose through, by label."""
+        kept = derived or {}
+        self.blend = assemble(
+            dataset,
+            config,
+            bases,
+            choice,
+            learned,
+            exclude_seen=exclude_seen,
+            near=self.near,
+            kept=kept.get("context"),
+        )
         calibrator = None if learned is None else learned.calibrator
-        self.lists = ListMaker(dataset, self.blend, calibrator)
+        self.lists = ListMaker(dataset, self.blend, calibrator, kept.get("ranking"))
         self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)
         self.asking = Asking(dataset)
         self.seed = seed
         self.version = version
         self.previous = previous
         """Version this one was updated from; None after a full fit."""
+
+    def __repr__(self) -> str:
+        version = f"version {self.version}" if self.version else "not saved"
+        return f"HybridModel({self.dataset.name!r}, {len(self.bases)} bases, {self.blend.name} serves, {version})"
+
+    def _repr_html_(self) -> str:
+        weights = self.blend.choice.weights
+        rows = [(label, repr(base), weights[label]) for label, base in self.bases.items()]
+        return html_table(("base", "model", "static weight"), rows, repr(self))
 
     @property
     def mode(self) -> Mode:
@@ -123,7 +148,14 @@ class HybridModel:
         bases = fit_bases(config.bases, dataset, seed)
         exclude_seen = possible_protocol(dataset, protocol).name != "repeat"
         return cls(
-            dataset, config, bases, choice, exclude_seen=exclude_seen, seed=seed, learned=learned
+            dataset,
+            config,
+            bases,
+            choice,
+            exclude_seen=exclude_seen,
+            seed=seed,
+            learned=learned,
+            near=prepare(dataset, config, bases, learned, seed),
         )
 
     @classmethod
@@ -157,15 +189,18 @@ class HybridModel:
         if config.target is not None:
             dataset = dataset.with_target(config.target)
         change = change_since(previous.dataset, dataset, previous.version)
+        bases = update_bases(previous.bases, config.bases, dataset, change, seed)
+        learned = None if previous.learned is None else previous.learned.moved(change.user_rows)
         return cls(
             dataset,
             config,
-            update_bases(previous.bases, config.bases, dataset, change, seed),
+            bases,
             previous.blend.choice,
             exclude_seen=previous.blend.exclude_seen,
             seed=seed,
             previous=previous.version,
-            learned=None if previous.learned is None else previous.learned.moved(change.user_rows),
+            learned=learned,
+            near=prepare(dataset, config, bases, learned, seed),
         )
 
     def index(self, base: str | None = None, config: IndexConfig | None = None) -> Index:
@@ -222,7 +257,7 @@ class HybridModel:
         ranking: RankingConfig | None = None,
         explain: bool = False,
         rng: np.random.Generator | None = None,
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The best items for one person, best first, ties by item row.
 
         Without a user the person is a stranger; without anything else either, an unknown
@@ -277,7 +312,7 @@ class HybridModel:
         (line,) = self.lists.lines(query, found[0], self.explainer.explain(query, found[0]))
         return replace(line, rank=found[1])
 
-    def predict(self, pairs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    def predict(self, pairs: Frame | Sequence[tuple[str, str]]) -> pl.DataFrame:
         """Score and probability of pairs of a user and an item; see `predict_pairs`."""
         calibrator = None if self.learned is None else self.learned.calibrator
         return predict_pairs(self.dataset, self.blend, calibrator, pairs)
@@ -305,16 +340,17 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If a user is unknown.
-            ConfigError: As in `recommend`.
+            ConfigError: As in `recommend`, and if ``users`` is no list of texts.
         """
         self._list_length(k)
         ids = self.dataset.user_ids
+        check_texts("users", () if users is None else users)
         rows = np.arange(len(ids)) if users is None else [ids.row(user) for user in users]
         queries = self.dataset.queries(np.asarray(rows, dtype=np.int32))
         served = self.lists.serve(queries, k, ranking or self.config.ranking, filters, rng)
         return list_table(ids.decode(queries.user_row), served, self.dataset.item_ids.ids)
 
-    def similar(self, item: str, k: int = 10) -> tuple[str, list[Recommendation]]:
+    def similar(self, item: str, k: int = 10) -> tuple[str, Recommendations]:
         """Items like one item: by who plays them, or by content for items nobody played.
 
         Returns:
@@ -326,72 +362,37 @@ class HybridModel:
             ConfigError: If k is less than 1.
         """
         k = self._list_length(k)
-        row = self.dataset.item_ids.row(item)
-        for label, base in self.bases.items():
-            found = base.similar(row)
-            if found is None:
-                continue
-            found = found.copy()
-            found[row] = np.nan
-            found[~(found > 0)] = np.nan
-            rows: Rows = top_k(found[None, :], k)[0]
-            if (rows >= 0).any():
-                return label, self.lists.names.lines(rows, found[rows])
-        return "", []
+        label, rows, similarity = similar_items(self.bases, self.dataset.item_ids.row(item), k)
+        return label, self.lists.names.lines(rows, similarity)
 
-    def save(self, directory: Path) -> str:
+    def save(self, directory: Path | str) -> str:
         """Write the bundle; returns its version id."""
-        bases, choice = self.bases, self.blend.choice
-        header = {
-            "config": self.config.model_dump(),
-            "choice": vars(choice),
-            "metrics": {"blend_ndcg": choice.calibrate_blend, "base_ndcg": choice.calibrate_base},
-            "exclude_seen": self.blend.exclude_seen,
-            "seed": self.seed,
-            "mode": self.mode,
-            "previous": self.previous,
-            **self.dataset.facts,
-        }
-        arrays = {f"base-{label}": base.state() for label, base in bases.items()}
-        if self.learned is not None:
-            header["fusion"], learned = self.learned.packed()
-            arrays |= learned
-        self.version = save_bundle(Bundle(header, arrays, self.dataset.tables()), directory)
+        self.version = save_bundle(self.bundle(), Path(directory))
         return self.version
 
+    def bundle(self) -> Bundle:
+        """Everything that `save` writes."""
+        return packed(
+            self.dataset,
+            self.config,
+            bases=self.bases,
+            blend=self.blend,
+            learned=self.learned,
+            near=self.near,
+            catalogue=self.lists.catalogue,
+            seed=self.seed,
+            mode=self.mode,
+            previous=self.previous,
+        )
+
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path | str) -> Self:
         """Read a bundle.
 
         Raises:
             BundleError: If it is missing, damaged, of another schema, or holds what nobody knows.
         """
-        bundle = load_bundle(directory, _FIELDS)
-        header = bundle.header
-        try:
-            told = header["choice"]
-            config = validate(HybridConfig, header["config"], str(directory))
-            target = validate(Target, header["target"], str(directory))
-            dataset = Dataset.from_tables(bundle.frames, header["name"], target)
-            bases = {
-                label: type(base).restore(base.config.model_dump(), bundle.arrays[f"base-{label}"])
-                for label, base in make_all(config.bases).items()
-            }
-            return cls(
-                dataset,
-                config,
-                bases,
-                learned=LearnedBlend.unpacked(header.get("fusion"), bundle.arrays),
-                choice=BlendChoice(**{**told, "flags": tuple(told["flags"])}),
-                exclude_seen=header["exclude_seen"],
-                seed=header["seed"],
-                version=bundle.version,
-                previous=header.get("previous"),  # early bundles had no updates and say nothing
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"{directory}: damaged ({error} is missing or wrong); fit again"
-            ) from None
+        return unpacked(Path(directory), cls)
 
     def _list_length(self, k: int) -> int:
         if k < 1:

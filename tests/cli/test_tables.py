@@ -1,8 +1,6 @@
-"""Text for terminals: the table of an evaluation at any width, and lists."""
+"""Text for terminals: the table of an evaluation at any width."""
 
 from crossfade.cli.evaluating import table_lines
-from crossfade.cli.recommending import list_lines
-from crossfade.hybrid import Recommendation
 
 ROWS = [
     ("model", "n", "ndcg@10", "gini@10"),
@@ -42,16 +40,3 @@ def test_no_terminal_is_too_narrow_for_a_whole_cell() -> None:
     for row in ROWS:
         for cell in row:
             assert cell in text
-
-
-def test_a_name_is_said_once_and_an_unnamed_item_by_its_id() -> None:
-    lines = [
-        Recommendation(1, "a1", "Cher", "Cher", 0.5, {}),
-        Recommendation(2, "a2", "Believe", "Cher", 0.25, {}),
-        Recommendation(3, "a3", None, None, 0.125, {}),
-    ]
-    assert list_lines(lines) == [
-        "  1. Cher              0.500  [a1]",
-        "  2. Believe — Cher    0.250  [a2]",
-        "  3. a3                0.125  [a3]",
-    ]

@@ -8,7 +8,7 @@ from crossfade.context.columns import (
     uncertainty_columns,
 )
 from crossfade.features.dynamics import DYNAMICS
-from crossfade.meta.context import ITEM_CONTENT
+from crossfade.meta.facts import ITEM_CONTENT
 from crossfade.types import Floats
 
 NAN = float("nan")

@@ -45,6 +45,8 @@ def test_an_unknown_id_is_named_with_its_kind() -> None:
         vocabulary.row("u42")
     assert str(caught.value) == 'user "u42" is unknown among 2 users; check the id'
     assert "u42" not in vocabulary
+    with pytest.raises(UnknownIdError, match=r'user "42" is unknown .*; ids are text: "42"'):
+        vocabulary.row(42)  # type: ignore[arg-type]
 
 
 def test_a_missing_id_is_refused() -> None:

@@ -14,7 +14,11 @@ from crossfade.data import Dataset, Queries, load_dataset
 from crossfade.data.dataset import to_us
 from crossfade.data.importing import import_table
 from crossfade.errors import ConfigError, DataError
-from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
+from crossfade.features.environment import (
+    EnvironmentConfig,
+    EnvironmentFeatures,
+    EnvironmentSchema,
+)
 
 ROOT = Path(__file__).parents[2]
 SITUNES = ROOT / "../shared/data/situnes"
@@ -230,8 +234,12 @@ def test_features_are_those_of_a_plain_loop_over_the_past(
     schema = EnvironmentSchema.fit(log())
     users = [data.user_ids.row(user) for user, _ in requests]
     moments = np.array([to_us(START + timedelta(days=day)) for _, day in requests], dtype=np.int64)
-    found = schema.features(data, data.queries(users, moments))
+    queries = data.queries(users, moments)
+    found = schema.features(data, queries)
     assert found.shape == (len(requests), 3)
+    kept = schema.of(data).to_arrays()
+    again = EnvironmentFeatures.from_arrays(kept, schema, data.name).features(queries)
+    assert again.tobytes() == found.tobytes()
     for row, (user, day) in enumerate(requests):
         past = [event for event in events if event[0] == user and event[1] < day]
         weather = [event[2] for event in past if event[2] is not None]

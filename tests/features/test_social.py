@@ -154,6 +154,14 @@ def test_features_are_those_of_a_plain_loop(
             np.testing.assert_allclose(found[row, place], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("friends", [FRIENDS, None])
+def test_arrays_carry_everything(friends: Any) -> None:
+    found = FriendFeatures.of(log(friends, LIKES))
+    again = FriendFeatures.from_arrays(found.to_arrays())
+    asked = (rows(ANN, BOB), rows([A, B], [B, A]))
+    np.testing.assert_array_equal(again.features(*asked), found.features(*asked))
+
+
 def test_many_requests_are_answered_like_one() -> None:
     friends = FriendFeatures.of(log(FRIENDS, LIKES))
     rng = np.random.default_rng(0)

@@ -25,7 +25,8 @@ from crossfade.features.activity import NEVER_KNOWN
 from crossfade.features.dynamics import DYNAMICS, item_dynamics
 from crossfade.features.items import ItemSchema
 from crossfade.features.pairs import PAIR_FEATURES, pair_features
-from crossfade.meta.context import COMPLETENESS, HISTORY, ITEM_CONTENT, ContextReader
+from crossfade.meta.context import HISTORY, ContextReader
+from crossfade.meta.facts import COMPLETENESS, ITEM_CONTENT
 from crossfade.meta.track import TrackRecord
 from crossfade.types import Floats, Rows
 

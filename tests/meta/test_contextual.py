@@ -13,10 +13,10 @@ from crossfade.data.splits import ProtocolConfig, ProtocolName, Trial, make_plan
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.fusion.base import LabelledSignals
 from crossfade.meta import contextual as module
-from crossfade.meta.blending import fit_bases
+from crossfade.meta.blending import BlendConfig, fit_bases
 from crossfade.meta.context import ContextReader
-from crossfade.meta.contextual import contextual_signals, stacked
-from crossfade.meta.signals import sampled, taken, trial_signals
+from crossfade.meta.contextual import contextual_signals
+from crossfade.meta.signals import sampled, stacked, taken, trial_signals
 from crossfade.meta.track import TrackRecord, preceding_trial
 from crossfade.types import Csr, Floats
 
@@ -49,9 +49,8 @@ def track(trial: Trial) -> TrackRecord:
 def build(
     trial: Trial, bases: dict[str, Any], track: TrackRecord, max_requests: int = 1000, seed: int = 0
 ) -> LabelledSignals:
-    return contextual_signals(
-        trial, bases, track, n_candidates=N_CANDIDATES, max_requests=max_requests, seed=seed
-    )
+    config = BlendConfig(n_candidates=N_CANDIDATES, max_requests=max_requests)
+    return contextual_signals(trial, bases, track, config=config, seed=seed)
 
 
 def same(one: LabelledSignals, other: LabelledSignals) -> None:
@@ -189,7 +188,7 @@ def test_blocks_one_below_the_other_are_as_wide_as_the_widest(
     trial: Trial, fitted: dict[str, Any], track: TrackRecord
 ) -> None:
     whole = build(trial, fitted, track)
-    narrow = contextual_signals(trial, fitted, track, n_candidates=2, max_requests=1000, seed=0)
+    narrow = contextual_signals(trial, fitted, track, config=BlendConfig(n_candidates=2), seed=0)
     both = stacked([narrow, whole])
     n = len(whole)
     assert both.item_row.shape == (2 * n, whole.item_row.shape[1])

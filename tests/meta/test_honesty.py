@@ -58,8 +58,7 @@ def judged_by(
         replace(trial, train=known),
         fit_bases(bases, known, 0),
         material.track,
-        n_candidates=CONFIG.n_candidates,
-        max_requests=CONFIG.max_requests,
+        config=CONFIG,
         seed=0,
     )
 

@@ -16,6 +16,7 @@ import pytest
 from crossfade.errors import BundleError
 from crossfade.files import MANIFEST
 from crossfade.store import Bundle, Registry, load_bundle, save_bundle
+from crossfade.store.bundle import SCHEMA
 from crossfade.store.journal import JOURNAL
 from crossfade.types import Arrays
 
@@ -86,7 +87,7 @@ def test_what_is_known_of_each_version_newest_first(
     assert [version.rollback for version in found] == [False, False, True]
     newest = found[0]
     assert newest.added == "2024-05-01T12:03:00+00:00"
-    assert (newest.schema, newest.n_events, newest.metrics) == (1, 10, {"ndcg": 0.5})
+    assert (newest.schema, newest.n_events, newest.metrics) == (SCHEMA, 10, {"ndcg": 0.5})
     files = [
         f for f in registry.path(three[2]).rglob("*") if f.suffix in {".safetensors", ".parquet"}
     ]

@@ -8,7 +8,6 @@ import typer
 
 from crossfade.cli.evaluating import print_evaluation
 from crossfade.cli.fitting import SeedOption, describe
-from crossfade.cli.recommending import list_lines
 
 N_KINDS_SHOWN = 3
 
@@ -56,7 +55,7 @@ def demo(
     for kind in sorted(set(kinds))[:N_KINDS_SHOWN]:
         user = world.dataset.user_ids.id(kinds.index(kind))
         typer.echo(f"\nfor {user} ({kind}):")
-        for line in list_lines(model.recommend(user=user, k=5)):
+        for line in model.recommend(user=user, k=5).texts():
             typer.echo(line)
     typer.echo(f"\nreport: {out / 'report.html'}")
     typer.echo(f"again:  {sys.argv[0]} recommend --bundle {out / 'bundle'} --user {user}")

@@ -186,12 +186,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     """What was asked, the table, and the slices the best model loses."""
     from crossfade.evaluation import table_rows
 
-    about = evaluation.about
-    typer.echo(
-        f"{about.dataset}: protocol {about.protocol}, {evaluation.n_users:,} users ask {about.n_requests:,} times, "
-        f"{about.n_items:,} items; wanted: {about.target}"
-    )
-    for flag in about.flags:
+    typer.echo(evaluation.headline)
+    for flag in evaluation.about.flags:
         typer.echo(f"flag: {flag}")
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in table_lines(table_rows(evaluation), width):

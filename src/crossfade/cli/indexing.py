@@ -79,10 +79,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
 
 def nearest_lines(model: "HybridModel", index: "Index", item: str, k: int) -> list[str]:
     """The items nearest to one, which needs a vector itself."""
-    from crossfade.cli.recommending import list_lines
-
     row = model.dataset.item_ids.row(item)
     rows, scores = index.search(index.vectors()[[row]], k, [[row]])
     if rows[0, 0] < 0:
         return [f"{item} has no vector"]
-    return list_lines(model.lists.names.lines(rows[0], scores[0]))
+    return model.lists.names.lines(rows[0], scores[0]).texts()

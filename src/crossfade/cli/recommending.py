@@ -12,7 +12,8 @@ import typer
 from crossfade.cli.fitting import JsonOption
 
 if TYPE_CHECKING:
-    from crossfade.hybrid import HybridModel, Recommendation
+    from crossfade.hybrid import HybridModel
+    from crossfade.meta.recommendation import Recommendations
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", help="Directory written by `crossfade fit`.")
@@ -185,27 +186,11 @@ def _moment(text: str) -> datetime:
         ) from None
 
 
-def _print(asked: dict[str, Any], lines: list["Recommendation"], as_json: bool) -> None:
+def _print(asked: dict[str, Any], lines: "Recommendations", as_json: bool) -> None:
     if as_json:
         typer.echo(
             json.dumps({**asked, "items": [asdict(line) for line in lines]}, allow_nan=False)
         )
         return
-    for text in list_lines(lines):
+    for text in lines.texts():
         typer.echo(text)
-
-
-def list_lines(lines: list["Recommendation"]) -> list[str]:
-    """A list as aligned text, each item's sentence under it."""
-    names = [
-        # Where artists are the items, title and creator are one name.
-        " — ".join(dict.fromkeys(p for p in (line.title or line.item_id, line.creator) if p))
-        for line in lines
-    ]
-    width = max((len(name) for name in names), default=0)
-    texts = []
-    for line, name in zip(lines, names, strict=True):
-        texts.append(f"{line.rank:3d}. {name:<{width}}  {line.score:7.3f}  [{line.item_id}]")
-        if line.why is not None:
-            texts.append(f"     {line.why}")
-    return texts

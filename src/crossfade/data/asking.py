@@ -9,6 +9,7 @@ import numpy as np
 from crossfade.data.dataset import Dataset, to_us
 from crossfade.data.labels import LabelIndex
 from crossfade.data.query import Queries, Taste
+from crossfade.data.vocabulary import check_texts
 from crossfade.errors import UnknownIdError
 
 
@@ -20,11 +21,18 @@ class Likes:
         items: Item ids.
         genres: Genre labels, any case.
         moods: Mood labels, any case.
+
+    Raises:
+        ConfigError: If one of them is no list of texts.
     """
 
     items: Sequence[str] = ()
     genres: Sequence[str] = ()
     moods: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name, said in vars(self).items():
+            check_texts(name, said)
 
 
 class Asking:

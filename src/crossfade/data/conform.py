@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from crossfade.data.frames import Frame, check_ids, to_polars
 from crossfade.data.schema import PLAY, SKIP, TIMESTAMP
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 
 
 def conform(
-    frame: pl.DataFrame,
+    frame: Frame,
     columns: dict[str, pl.DataType],
     table: str,
     required: Sequence[str],
@@ -28,6 +29,7 @@ def conform(
     Raises:
         DataError: If a column is missing or unknown, a value does not fit, or an id is empty.
     """
+    frame = to_polars(frame, table)
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise DataError(
@@ -42,26 +44,10 @@ def conform(
         raise DataError(
             f"{table}: unknown column {', '.join(unknown)}; map it to one of {', '.join(columns)}"
         )
-    numbers = [
-        name
-        for name, kind in columns.items()
-        if kind == TIMESTAMP and name in frame.columns and frame.schema[name].is_numeric()
-    ]
-    # Seconds or milliseconds, since which year? Polars would take any number for microseconds.
-    if numbers:
-        raise DataError(
-            f"{table}: column {', '.join(numbers)} holds numbers; turn them into datetimes first, "
-            "for example with polars.from_epoch"
-        )
-    try:
-        frame = frame.with_columns(
-            _to_utc(frame, name) if kind == TIMESTAMP else pl.col(name).cast(kind)
-            for name, kind in columns.items()
-            if name in frame.columns
-        )
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{table}: a value does not fit its column: {reason}") from None
+    check_ids(frame, required, table)
+    frame = frame.with_columns(
+        _cast(frame[name], kind, table) for name, kind in columns.items() if name in frame.columns
+    )
     infinite = [
         name
         for name, kind in columns.items()
@@ -80,16 +66,38 @@ def conform(
     return frame
 
 
-def _to_utc(frame: pl.DataFrame, name: str) -> pl.Expr:
+def _cast(column: pl.Series, kind: pl.DataType, table: str) -> pl.Series:
+    """A column in its house type."""
+    # Seconds or milliseconds, since which year? Polars would take any number for microseconds.
+    if kind.is_temporal() and column.dtype.is_numeric():
+        raise DataError(
+            f"{table}: column {column.name} holds numbers; turn them into datetimes first, for example with "
+            f"polars.{'from_epoch' if kind == TIMESTAMP else 'date'}"
+        )
+    if kind.is_numeric() and column.dtype.is_temporal():
+        raise DataError(
+            f"{table}: column {column.name} holds {column.dtype}; turn it into numbers first, for example with "
+            "dt.total_milliseconds"
+        )
+    try:
+        return _to_utc(column) if kind == TIMESTAMP else column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{table}: a value does not fit its column {column.name}: {str(error).splitlines()[0]}; "
+            f"turn it into {kind} first"
+        ) from None
+
+
+def _to_utc(column: pl.Series) -> pl.Series:
     """Naive times are taken as UTC; others are converted."""
-    kind = frame.schema[name]
+    kind = column.dtype
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
-        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-    return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
 def conform_catalogue(
-    frame: pl.DataFrame | None, columns: dict[str, pl.DataType], noun: str
+    frame: Frame | None, columns: dict[str, pl.DataType], noun: str
 ) -> pl.DataFrame:
     """A table with one row per id; columns the contract does not know are kept.
 
@@ -99,6 +107,7 @@ def conform_catalogue(
     key = f"{noun}_id"
     if frame is None:
         return pl.DataFrame(schema={key: pl.String})
+    frame = to_polars(frame, f"{noun}s")
     known = {name: kind for name, kind in columns.items() if name in frame.columns}
     extra = {name: kind for name, kind in frame.schema.items() if name not in columns}
     frame = conform(frame, {**known, **extra}, f"{noun}s", (key,))

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
+from crossfade.data.frames import Frame
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
     EVENT_COLUMNS,
@@ -22,7 +23,8 @@ from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
-from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
+from crossfade.notebook import html_table
+from crossfade.types import MICROSECONDS_PER_DAY, Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
 MAX_TIME_US = np.iinfo(np.int64).max
@@ -56,20 +58,34 @@ class Dataset:
     taggings: pl.DataFrame | None = None
     friends: pl.DataFrame | None = None
 
+    def __repr__(self) -> str:
+        times = self.events["timestamp"] if self.has_times else pl.Series([], dtype=TIMESTAMP)
+        span = (
+            "without times" if times.is_empty() else f"{times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+        )
+        return (
+            f"Dataset({self.name!r}, {self.n_events:,} events, {self.n_users:,} users, {self.n_items:,} items, "
+            f"{span}, target {self.target.name!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(n, table.height, ", ".join(table.columns)) for n, table in self.tables().items()]
+        return html_table(("table", "rows", "columns"), rows, repr(self))
+
     @classmethod
     def build(
         cls,
-        events: pl.DataFrame,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
+        events: Frame,
+        items: Frame | None = None,
+        users: Frame | None = None,
         *,
         name: str = "dataset",
         target: Target | None = None,
-        taggings: pl.DataFrame | None = None,
-        friends: pl.DataFrame | None = None,
+        taggings: Frame | None = None,
+        friends: Frame | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
-        """A data set from frames with external ids.
+        """A data set from frames with external ids, of Polars, pandas or any other Arrow library.
 
         Args:
             events: ``user_id``, ``item_id`` and the optional event columns.
@@ -260,6 +276,25 @@ class Dataset:
             released = self.items["release_date"].cast(TIMESTAMP).to_physical() < before_us
             known |= released.fill_null(value=False).to_numpy()
         return known
+
+    def new_items(self, days: float) -> Rows:
+        """Items that came in the last days of the log, ascending.
+
+        An item comes with its release, or with its first event where no release before the end of
+        the log is known. Without times nothing is new.
+        """
+        if self.time_us is None or not len(self.time_us):
+            return np.empty(0, dtype=np.int32)
+        end_us = int(self.time_us[-1]) + 1
+        came_us = np.full(self.n_items, np.iinfo(np.int64).max)
+        rows, first = np.unique(self.events["item_row"].to_numpy(), return_index=True)
+        came_us[rows] = self.time_us[first]
+        if "release_date" in self.items.columns:
+            released = self.items["release_date"].cast(TIMESTAMP).to_physical()
+            known = (released < end_us).fill_null(value=False).to_numpy()
+            came_us[known] = released.to_numpy()[known]
+        recent = (came_us >= end_us - days * MICROSECONDS_PER_DAY) & (came_us < end_us)
+        return np.flatnonzero(recent).astype(np.int32)
 
     def without_users(self, user_rows: Rows) -> "Dataset":
         """Nothing that some users did: no event, no tagging, no friendship; rows keep their meaning."""

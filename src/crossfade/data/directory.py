@@ -19,7 +19,7 @@ SCHEMA = 1
 
 def save_dataset(
     dataset: Dataset,
-    directory: Path,
+    directory: Path | str,
     source: dict[str, object] | None = None,
     side_files: Sequence[Path] = (),
 ) -> str:
@@ -49,16 +49,16 @@ def save_dataset(
         "has_times": dataset.has_times,
         "source": json.loads(json.dumps(source or {}, default=str)),
     }
-    return publish(directory, "dataset", SCHEMA, header, write)
+    return publish(Path(directory), "dataset", SCHEMA, header, write)
 
 
-def load_dataset(directory: Path) -> Dataset:
+def load_dataset(directory: Path | str) -> Dataset:
     """Read a saved data set, every file checked.
 
     Raises:
         BundleError: If it is missing, damaged or from a newer crossfade.
     """
-    return read_published(directory, "dataset", SCHEMA, _read)
+    return read_published(Path(directory), "dataset", SCHEMA, _read)
 
 
 def _read(manifest: dict[str, Any], parts: Path) -> Dataset:

@@ -59,6 +59,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.user_row)
 
+    def __repr__(self) -> str:
+        known, events = int((self.user_row >= 0).sum()), len(self.item_row)
+        return f"Queries({len(self):,} requests, {known:,} of known users, {events:,} events of history)"
+
     @classmethod
     def of_items(cls, item_rows: Sequence[int] | Rows, n_items: int) -> "Queries":
         """One stranger who likes some items, no times known.

@@ -1,12 +1,34 @@
 """External ids and the rows that stand for them."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from crossfade.errors import DataError, UnknownIdError
+from crossfade.errors import ConfigError, DataError, UnknownIdError
 from crossfade.types import Rows
+
+
+def check_texts(name: str, given: Any) -> None:
+    """Raise unless something is a list of texts: a text alone is a list of letters to Python.
+
+    Args:
+        name: What it is called by whoever gave it.
+        given: Any iterable of ids or labels.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if isinstance(given, str):
+        raise ConfigError(
+            f'{name} must be a list of texts, got the text "{given}"; write ["{given}"]'
+        )
+    odd = [one for one in given if not isinstance(one, str)]
+    if odd:
+        raise ConfigError(
+            f'{name} must be a list of texts, got {type(odd[0]).__name__} {odd[0]}; write it as "{odd[0]}"'
+        )
 
 
 class Vocabulary:
@@ -37,6 +59,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        ends = f", {self.ids[0]!r} to {self.ids[-1]!r}" if len(self) else ""
+        return f"Vocabulary({len(self):,} {self.noun}s{ends})"
+
     def __contains__(self, external_id: str) -> bool:
         return external_id in self._rows()
 
@@ -50,7 +76,7 @@ class Vocabulary:
             return self._rows()[external_id]
         except KeyError:
             raise UnknownIdError(
-                f'{self.noun} "{external_id}" is unknown among {len(self):,} {self.noun}s; check the id'
+                f'{self.noun} "{external_id}" is unknown among {len(self):,} {self.noun}s; {_mend(external_id)}'
             ) from None
 
     def rows(self, external_ids: Iterable[str]) -> Rows:
@@ -76,3 +102,7 @@ class Vocabulary:
         if self._row_of is None:
             self._row_of = {x: row for row, x in enumerate(self.ids.to_list())}
         return self._row_of
+
+
+def _mend(external_id: object) -> str:
+    return "check the id" if isinstance(external_id, str) else f'ids are text: "{external_id}"'

@@ -1,6 +1,6 @@
 """What an evaluation found: all values, and where they come from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -116,11 +116,25 @@ class Evaluation:
     about: About
     config: EvaluationConfig
     models: tuple[str, ...]
-    requests: pl.DataFrame = field(repr=False)
-    users: pl.DataFrame = field(repr=False)
-    summary: pl.DataFrame = field(repr=False)
-    slices: pl.DataFrame = field(repr=False)
-    comparisons: pl.DataFrame = field(repr=False)
+    requests: pl.DataFrame
+    users: pl.DataFrame
+    summary: pl.DataFrame
+    slices: pl.DataFrame
+    comparisons: pl.DataFrame
+
+    @property
+    def headline(self) -> str:
+        """What was asked, in one line."""
+        about = self.about
+        return (
+            f"{about.dataset}: protocol {about.protocol}, {self.n_users:,} users ask {about.n_requests:,} times, "
+            f"{about.n_items:,} items; wanted: {about.target}"
+        )
+
+    def __repr__(self) -> str:
+        primary = self.config.primary
+        means = ", ".join(f"{name} {self.mean(name, primary):.4f}" for name in self.ranking())
+        return f"Evaluation({self.headline}; {primary}: {means})"
 
     @property
     def n_users(self) -> int:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from crossfade.arrays import pack_strings, unpack_strings
+from crossfade.arrays import as_part, pack_strings, part_of, unpack_strings
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.errors import DataError
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Floats, Ints, Times
+from crossfade.features.past import Past, noted_moments
+from crossfade.types import Arrays, Floats, Times
 
 PREFIX = "context_"
 """Event columns of this start describe the situation."""
@@ -131,19 +132,17 @@ class EnvironmentSchema:
         Raises:
             DataError: If a column holds another kind of value than at fit.
         """
-        times = log.time_us
-        # In order already: `np.unique` of five million times takes seconds, this hundredths.
-        moments = None if times is None else times[np.diff(times, prepend=times[:1] - 1) != 0]
         given = [self._read(log, column) for column in self.columns]
+        moments = noted_moments(log, given)
         return EnvironmentFeatures(
             self,
             log.name,
             moments,
-            tuple(None if one is None else _Past.of(log, one, moments) for one in given),
+            tuple(None if one is None else Past.of(log, one, moments) for one in given),
         )
 
     def _read(self, log: Dataset, column: EnvironmentColumn) -> pl.Series | None:
-        """Values of one column, null where missing; None where it holds none at all."""
+        """Numbers of one column, or places of categories; null where missing, None where all are."""
         events = log.events
         if column.name not in events.columns or not events[column.name].count():
             return None
@@ -154,7 +153,7 @@ class EnvironmentSchema:
                 f"{log.name}: {column.name} held {was} when it was fitted and is {series.dtype} now; "
                 "convert it, or fit again"
             )
-        return _numbers(series) if column.values is None else _texts(series)
+        return _numbers(series) if column.values is None else _codes(series, column.values)
 
     def to_arrays(self) -> Arrays:
         """Everything but the settings, as plain arrays."""
@@ -203,60 +202,19 @@ def _texts(series: pl.Series) -> pl.Series:
     return pl.select(pl.when(texts != "").then(texts)).to_series().alias(series.name)
 
 
-def _block(latest: pl.Series, values: tuple[str, ...] | None) -> Floats:
+def _codes(series: pl.Series, values: tuple[str, ...]) -> pl.Series:
+    """Place of each text among the values, -1 for any other text; null where there is none."""
+    texts = _texts(series)
+    places = texts.cast(pl.Enum(values), strict=False).to_physical().cast(pl.Int32).fill_null(-1)
+    return pl.select(pl.when(texts.is_not_null()).then(places)).to_series()
+
+
+def _block(latest: Floats, n_values: int | None) -> Floats:
     """Numbers as one column, categories as one column per value."""
-    if values is None:
-        return latest.to_numpy().astype(np.float32)[:, None]
-    one_hot = [(latest == value).to_numpy() for value in values]
-    return np.column_stack(one_hot).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class _Past:
-    """The values that one column ever had, by person and then by time.
-
-    Attributes:
-        values: Without nulls, ``(n,)``.
-        people: User row of each, ascending, ``(n,)``.
-        time_us: When, ascending within a person; None without times.
-        key: Person and moment as one ascending number; None without times.
-    """
-
-    values: pl.Series
-    people: Ints
-    time_us: Times | None
-    key: Ints | None
-
-    @classmethod
-    def of(cls, log: Dataset, values: pl.Series, moments: Times | None) -> "_Past":
-        places = np.flatnonzero(values.is_not_null().to_numpy())
-        people = log.events["user_row"].to_numpy()[places].astype(np.int64)
-        order = np.argsort(people, kind="stable")  # within a person, time goes on
-        places, people = places[order], people[order]
-        if log.time_us is None or moments is None:
-            return cls(values.gather(places), people, None, None)
-        times = log.time_us[places]
-        key = people * (len(moments) + 1) + np.searchsorted(moments, times)
-        return cls(values.gather(places), people, times, key)
-
-    def latest(self, queries: Queries, moments: Times | None, max_age_days: float | None) -> Ints:
-        """Place of the newest value of each request's person before it; -1 for none."""
-        user = queries.user_row.astype(np.int64)
-        asked = queries.as_of_us
-        if asked is None or moments is None or self.key is None or self.time_us is None:
-            end = np.searchsorted(self.people, user, side="right")
-        else:
-            # Left: an event at the moment of the request is not before it.
-            wanted = user * (len(moments) + 1) + np.searchsorted(moments, asked)
-            end = np.searchsorted(self.key, wanted)
-        found = end > 0  # strangers, whose row is -1, come before everybody
-        found[found] = self.people[end[found] - 1] == user[found]
-        place = np.full(len(queries), -1, dtype=np.int64)
-        place[found] = end[found] - 1
-        if max_age_days is not None and asked is not None and self.time_us is not None:
-            age_days = (asked[found] - self.time_us[place[found]]) / MICROSECONDS_PER_DAY
-            place[np.flatnonzero(found)[age_days > max_age_days]] = -1
-        return place
+    if n_values is None:
+        return latest[:, None]
+    one_hot: Floats = (latest[:, None] == np.arange(n_values)).astype(np.float32)
+    return one_hot
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,14 +224,14 @@ class EnvironmentFeatures:
     Attributes:
         schema: Which columns are read.
         log_name: For messages.
-        moments: Different times of the log, ascending; None without times.
+        moments: Different times at which a value was noted, ascending; None without times.
         past: Of each column of the schema; None where the log has no value of it.
     """
 
     schema: EnvironmentSchema
     log_name: str
     moments: Times | None
-    past: tuple[_Past | None, ...]
+    past: tuple[Past | None, ...]
 
     def features(self, queries: Queries) -> Floats:
         """As `EnvironmentSchema.features`, shape ``(B, len(schema.names))``.
@@ -287,11 +245,29 @@ class EnvironmentFeatures:
             )
         blocks = [np.zeros((len(queries), 0), dtype=np.float32)]
         for column, past in zip(self.schema.columns, self.past, strict=True):
-            width = 1 if column.values is None else len(column.values)
-            block = np.full((len(queries), width), np.nan, dtype=np.float32)
+            n_values = None if column.values is None else len(column.values)
+            block = np.full((len(queries), n_values or 1), np.nan, dtype=np.float32)
             if past is not None:
                 place = past.latest(queries, self.moments, self.schema.config.max_age_days)
                 found = place >= 0
-                block[found] = _block(past.values.gather(place[found]), column.values)
+                block[found] = _block(past.value[place[found]], n_values)
             blocks.append(block)
         return np.hstack(blocks)
+
+    def to_arrays(self) -> Arrays:
+        """Everything but the schema, as plain arrays; columns under their places in it."""
+        kept: Arrays = {} if self.moments is None else {"moments": self.moments}
+        for place, past in enumerate(self.past):
+            if past is not None:
+                kept |= as_part(past.to_arrays(), str(place))
+        return kept
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Arrays, schema: EnvironmentSchema, log_name: str
+    ) -> "EnvironmentFeatures":
+        """The inverse of `to_arrays`."""
+        parts = [part_of(arrays, str(place)) for place in range(len(schema.columns))]
+        past = tuple(Past.from_arrays(part) if part else None for part in parts)
+        moments = arrays["moments"].astype(np.int64, copy=False) if "moments" in arrays else None
+        return cls(schema, log_name, moments, past)

@@ -75,8 +75,8 @@ class ItemSchemaConfig(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class ItemArrays:
-    """Content of ``n`` items; see `ITEM_FEATURES` for units, bounds and missing values.
+class ItemLabels:
+    """Creators, genres and moods of ``n`` items, as rows.
 
     Attributes:
         creator_row: Shape ``(n,)``; 0 where unseen or absent.
@@ -85,9 +85,6 @@ class ItemArrays:
         genre_row: Genre rows; 0 is an unseen genre. No genre is an empty list.
         mood_indptr: As ``genre_indptr``.
         mood_row: As ``genre_row``.
-        audio: Shape ``(n, 8)``, in [0, 1], NaN where missing.
-        audio_confidence: Shape ``(n, 8)``, in [0, 1], 0 where missing.
-        numeric: Shape ``(n, 2)``: `NUMERIC_FEATURES`, NaN where missing.
     """
 
     creator_row: Rows
@@ -95,12 +92,24 @@ class ItemArrays:
     genre_row: Rows
     mood_indptr: Ints
     mood_row: Rows
-    audio: Floats
-    audio_confidence: Floats
-    numeric: Floats
 
     def __len__(self) -> int:
         return len(self.creator_row)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemArrays(ItemLabels):
+    """Content of ``n`` items; see `ITEM_FEATURES` for units, bounds and missing values.
+
+    Attributes:
+        audio: Shape ``(n, 8)``, in [0, 1], NaN where missing.
+        audio_confidence: Shape ``(n, 8)``, in [0, 1], 0 where missing.
+        numeric: Shape ``(n, 2)``: `NUMERIC_FEATURES`, NaN where missing.
+    """
+
+    audio: Floats
+    audio_confidence: Floats
+    numeric: Floats
 
     def take(self, item_rows: Ints | Rows) -> "ItemArrays":
         """Some of the items, in the given order."""
@@ -117,14 +126,25 @@ class ItemArrays:
 
 
 @dataclass(frozen=True)
-class ItemSchema:
+class LabelNames:
+    """What the rows of `ItemLabels` stand for.
+
+    Attributes:
+        genres: Genres seen.
+        moods: Moods seen.
+    """
+
+    genres: Labels
+    moods: Labels
+
+
+@dataclass(frozen=True)
+class ItemSchema(LabelNames):
     """How items become arrays, fitted on the items known before the cut.
 
     Attributes:
         config: Limits and minimum counts.
         creators: Creators seen; an id is surer than a name and is used where there is one.
-        genres: Genres seen.
-        moods: Moods seen.
         audio_spread: Deviation of each audio feature over the known items after scaling to
             [0, 1], shape ``(8,)``; NaN where they have none.
         numeric_mean: Mean of `NUMERIC_FEATURES` over the known items, ``(2,)``; NaN where none.
@@ -133,8 +153,6 @@ class ItemSchema:
 
     config: ItemSchemaConfig
     creators: Labels
-    genres: Labels
-    moods: Labels
     audio_spread: Doubles
     numeric_mean: Doubles
     numeric_spread: Doubles

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from crossfade.data import Queries
-from crossfade.features.items import ItemArrays, ItemSchema
+from crossfade.features.items import ItemLabels, LabelNames
 from crossfade.features.labels import UNSEEN
 from crossfade.features.users import label_preferences
 from crossfade.types import MICROSECONDS_PER_DAY, Bools, Doubles, Ints, Rows, Times
@@ -22,7 +22,7 @@ history's genres and moods the item carries; events on the item itself, wanted o
 
 
 def pair_features(
-    queries: Queries, item_row: Rows, items: ItemArrays, schema: ItemSchema
+    queries: Queries, item_row: Rows, items: ItemLabels, names: LabelNames
 ) -> Doubles:
     """How each candidate relates to the history of its request.
 
@@ -31,7 +31,7 @@ def pair_features(
             they state they like counts as in `label_preferences`.
         item_row: Candidates, ``(B, L)``; -1 pads.
         items: The whole catalogue.
-        schema: What made ``items``.
+        names: What their genre and mood rows stand for.
 
     Returns:
         Shape ``(B, L, len(PAIR_FEATURES))``; NaN where missing: unknown creators, matches of
@@ -44,7 +44,7 @@ def pair_features(
     creator = np.where(creator == UNSEEN, -1, creator).astype(np.int32)
     creator_of_event = items.creator_row[queries.item_row]
     _write_events(out[:, :, 0:2], queries, creator_of_event, queries.strength > 0, creator)
-    liked = label_preferences(queries, items, schema, None)
+    liked = label_preferences(queries, items, names, None)
     parts = ((items.genre_indptr, items.genre_row), (items.mood_indptr, items.mood_row))
     for place, (preference, (indptr, rows)) in enumerate(zip(liked, parts, strict=True), start=2):
         _match(

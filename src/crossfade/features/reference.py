@@ -1,6 +1,7 @@
 """What the base block says about items and users, so that no feature ever looks past it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class SessionReference:
         """Size of the catalogue it was fitted on."""
         return len(self.popularity)
 
-    @property
+    @cached_property
     def n_genres(self) -> int:
         """Number of different genres of the catalogue."""
         return int(self.genre.max()) + 1 if len(self.genre) else 0
@@ -123,12 +124,12 @@ class SessionReference:
         low, high = arrays["repeat_quantiles"].astype(np.float64).tolist()
         return cls(
             config=config,
-            popularity=arrays["popularity"].astype(np.int64),
-            head=arrays["head"].astype(np.bool_),
-            birth_us=arrays["birth_us"].astype(np.int64),
-            genre_indptr=arrays["genre_indptr"].astype(np.int64),
-            genre=arrays["genre"].astype(np.int32),
-            streaks=arrays["streaks"].astype(np.int64),
+            popularity=arrays["popularity"].astype(np.int64, copy=False),
+            head=arrays["head"].astype(np.bool_, copy=False),
+            birth_us=arrays["birth_us"].astype(np.int64, copy=False),
+            genre_indptr=arrays["genre_indptr"].astype(np.int64, copy=False),
+            genre=arrays["genre"].astype(np.int32, copy=False),
+            streaks=arrays["streaks"].astype(np.int64, copy=False),
             repeat_quantiles=(low, high),
             fitted_until_us=int(arrays["fitted_until_us"].astype(np.int64)[0]),
         )

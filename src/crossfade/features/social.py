@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossfade.arrays import pack_csr, unpack_csr
 from crossfade.data import Dataset
-from crossfade.types import Csr, Doubles, Floats, Ints, Rows
+from crossfade.types import Arrays, Csr, Doubles, Floats, Ints, Rows
 
 SOCIAL = ("log_friends", "friend_share", "log_friend_wants")
 """Columns of `FriendFeatures.features`: log1p of the number of friends, share of them who wanted the
@@ -44,6 +45,17 @@ class FriendFeatures:
         places = (pairs["user_row"].to_numpy(), pairs["friend_row"].to_numpy())
         ones = np.ones(pairs.height, dtype=np.int32)
         return cls(Csr((ones, places), shape=(log.n_users, log.n_users)), wanted)
+
+    def to_arrays(self) -> Arrays:
+        """As plain arrays."""
+        friends = {} if self.friends is None else pack_csr("friends", self.friends)
+        return {**friends, **pack_csr("wanted", self.wanted)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "FriendFeatures":
+        """The inverse of `to_arrays`."""
+        friends = unpack_csr("friends", arrays) if "friends.data" in arrays else None
+        return cls(friends, unpack_csr("wanted", arrays))
 
     def features(self, user_row: Rows, item_row: Rows) -> Floats:
         """What friends did with each candidate.

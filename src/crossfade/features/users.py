@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Queries
-from crossfade.features.items import ItemArrays, ItemSchema
+from crossfade.features.items import ItemLabels, LabelNames
 from crossfade.features.labels import Labels, label_pairs, take_lists
 from crossfade.features.reference import NO_TIME
 from crossfade.features.temporal import temporal_context
@@ -64,8 +64,8 @@ def history_weights(
 
 def label_preferences(
     queries: Queries,
-    items: ItemArrays,
-    schema: ItemSchema,
+    items: ItemLabels,
+    names: LabelNames,
     half_life_days: float | None,
     *,
     max_events: int | None = None,
@@ -81,7 +81,7 @@ def label_preferences(
     Args:
         queries: The requests.
         items: The whole catalogue, ``queries.n_items`` of them.
-        schema: What made them.
+        names: What their genre and mood rows stand for.
         half_life_days: None, or data without times, lets all events count alike.
         max_events: Only so many of the newest positive events count; None takes all.
         top: Genres and moods kept per person; `DOCUMENTED_TOP` for the documented form,
@@ -102,8 +102,8 @@ def label_preferences(
     )
     faded = _fade_to_request(queries, half_life_days)
     parts = (
-        ("genres", schema.genres, items.genre_indptr, items.genre_row),
-        ("moods", schema.moods, items.mood_indptr, items.mood_row),
+        ("genres", names.genres, items.genre_indptr, items.genre_row),
+        ("moods", names.moods, items.mood_indptr, items.mood_row),
     )
     genres, moods = (
         _mixed(

@@ -201,6 +201,9 @@ class FusionModel(Fusion, Generic[C]):
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
         self.columns = Columns()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
+
     def fit(self, train: LabelledSignals, validation: LabelledSignals, seed: int = 0) -> Self:
         """Learn from lists whose bases had not seen what was wanted; a second fit forgets the first.
 

@@ -41,6 +41,23 @@ class BlendConfig(Settings):
     n_candidates: int = Field(
         100, ge=1, description="Items each base proposes to a candidate list."
     )
+    n_new: int = Field(
+        0,
+        ge=0,
+        description="New items each base proposes besides, so that they are looked at beside what is established.",
+    )
+    new_days: float = Field(
+        30.0,
+        gt=0,
+        description="Days for which an item is new: since its release, or since its first event where no release "
+        "is known. Without times nothing is new.",
+    )
+    index_from: int | None = Field(
+        300_000,
+        ge=1,
+        description="From so many items on, bases of vectors propose through an index (needs the extra `ann`) and "
+        "are scored on candidates alone when a learned blend serves; unset: never.",
+    )
     max_requests: int = Field(2000, ge=1, description="A larger block is sampled to this many.")
     min_requests: int = Field(
         30,

@@ -10,7 +10,8 @@ from crossfade.errors import DataError
 from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals
 from crossfade.meta.blending import Bases, BlendConfig, fit_bases
-from crossfade.meta.contextual import contextual_signals, stacked
+from crossfade.meta.contextual import contextual_signals
+from crossfade.meta.signals import stacked
 from crossfade.meta.track import TrackRecord, preceding_trial
 from crossfade.types import Bools
 
@@ -65,8 +66,7 @@ def gather(plan: Plan, bases: Bases, config: BlendConfig, seed: int) -> Material
                     trial,
                     fitted,
                     track,
-                    n_candidates=config.n_candidates,
-                    max_requests=config.max_requests,
+                    config=config,
                     seed=seed,
                     environment=environment,
                 )

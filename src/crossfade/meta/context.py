@@ -1,44 +1,28 @@
 """What a blend knows besides scores: who asks, when, and what kind of item each candidate is."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
+from crossfade.arrays import part_of, unpack_strings
 from crossfade.data import Dataset, Queries
 from crossfade.features.activity import activity_features
-from crossfade.features.audio import RANGES, AudioFeatures
-from crossfade.features.audio_scale import unit_width
+from crossfade.features.audio import RANGES
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
-from crossfade.features.dynamics import DYNAMICS, item_dynamics
-from crossfade.features.environment import EnvironmentSchema
-from crossfade.features.items import ItemArrays, ItemSchema
-from crossfade.features.labels import label_pairs
+from crossfade.features.environment import EnvironmentFeatures, EnvironmentSchema
+from crossfade.features.items import ItemLabels, LabelNames
+from crossfade.features.labels import Labels
 from crossfade.features.pairs import PAIR_FEATURES, pair_features
-from crossfade.features.session import fit_reference
+from crossfade.features.reference import SessionFeatureConfig, SessionReference
 from crossfade.features.social import SOCIAL, FriendFeatures
 from crossfade.features.users import request_time_features
 from crossfade.fusion.propagation import Guesses
+from crossfade.meta.facts import measure
 from crossfade.meta.track import TrackRecord
-from crossfade.types import Bools, Floats, Rows
-
-COMPLETENESS = (
-    "title",
-    "creator",
-    "collection",
-    "genres",
-    "moods",
-    "duration_ms",
-    "release_date",
-)
-"""Columns of the catalogue whose presence makes an item well described; blank texts, empty lists and
-durations of 0 say nothing."""
+from crossfade.types import Arrays, Floats, Rows
 
 HISTORY = ("log_positives", "log_items", "positive_share")
 """Size of a request's own history: positive events, different items, share that is positive."""
-
-ITEM_CONTENT = ("completeness", "release_year", "log_duration")
 
 
 class ContextReader:
@@ -57,9 +41,16 @@ class ContextReader:
         track: How they did before; see `TrackRecord`.
         environment: Which situations are columns, so that all that is learned together and
             served from agrees; None fits it on this log.
+        kept: `facts` of a reader made from the same, such as a bundle keeps; None measures them.
+
+    Attributes:
+        facts: What `measure` finds in the log.
 
     Raises:
-        ValueError: If the record is of another number of bases.
+        KeyError: If something is missing in ``kept``.
+        TypeError: If there is too much in it.
+        ValueError: If the record is of another number of bases, or what is kept of another number
+            of items.
     """
 
     def __init__(
@@ -68,24 +59,32 @@ class ContextReader:
         bases: Sequence[str],
         track: TrackRecord,
         environment: EnvironmentSchema | None = None,
+        kept: Arrays | None = None,
     ) -> None:
         n_tracked = track.gain.shape[1]
         if n_tracked != len(bases):
             raise ValueError(f"the track record is of {n_tracked} bases, not of {len(bases)}")
-        end_us = None if dataset.time_us is None else int(dataset.time_us[-1]) + 1
-        dataset = _released(dataset, end_us)
-        self._schema = ItemSchema.fit(dataset.items, dataset.known_items(end_us))
-        self._items = self._schema.transform(dataset.items)
-        self._sigma = _audio_sigma(dataset.items)
-        self._reference = fit_reference(dataset)
-        self._track = track
         self.environment = environment or EnvironmentSchema.fit(dataset)
-        self._situations = self.environment.of(dataset)
-        self._friends = None if dataset.friends is None else FriendFeatures.of(dataset)
-        fixed, fixed_names = _item_columns(dataset, self._items, end_us)
-        # One row more, which -1 finds, and room for the pairs: all NaN.
-        room = ((0, 1), (0, len(PAIR_FEATURES)))
-        self._fixed = np.pad(fixed, room, constant_values=np.nan)
+        self.facts = facts = measure(dataset, self.environment) if kept is None else kept
+        self._items = ItemLabels(**part_of(facts, "items"))  # type: ignore[arg-type]
+        if len(self._items) != dataset.n_items:
+            raise ValueError(
+                f"the context is of {len(self._items):,} items, not of {dataset.n_items:,}"
+            )
+        genres, moods = (Labels.from_arrays(name, facts) for name in ("genres", "moods"))
+        self._names = LabelNames(genres, moods)
+        self._reference = SessionReference.from_arrays(
+            part_of(facts, "reference"), SessionFeatureConfig()
+        )
+        self._situations = EnvironmentFeatures.from_arrays(
+            part_of(facts, "situations"), self.environment, dataset.name
+        )
+        friends = part_of(facts, "friends")
+        self._friends = FriendFeatures.from_arrays(friends) if friends else None
+        self._fixed = facts["fixed"].astype(np.float32, copy=False)
+        sigma = facts.get("sigma")
+        self._sigma = None if sigma is None else sigma.astype(np.float32, copy=False)
+        self._track = track
         self.user_columns = (
             *SESSION_FEATURE_NAMES,
             *TEMPORAL_FEATURE_NAMES,
@@ -95,7 +94,7 @@ class ContextReader:
             *self.environment.names,
         )
         social = () if self._friends is None else SOCIAL
-        self.item_columns = (*fixed_names, *PAIR_FEATURES, *social)
+        self.item_columns = (*unpack_strings("columns", facts), *PAIR_FEATURES, *social)
 
     def user(self, queries: Queries) -> Floats:
         """Shape ``(B, Cu)``, NaN where missing."""
@@ -112,9 +111,7 @@ class ContextReader:
     def item(self, queries: Queries, item_row: Rows) -> Floats:
         """Shape ``(B, L, Ci)``, NaN where missing and at padding (-1)."""
         out = self._fixed[item_row]
-        out[..., -len(PAIR_FEATURES) :] = pair_features(
-            queries, item_row, self._items, self._schema
-        )
+        out[..., -len(PAIR_FEATURES) :] = pair_features(queries, item_row, self._items, self._names)
         if self._friends is None:
             return out
         return np.concatenate([out, self._friends.features(queries.user_row, item_row)], axis=-1)
@@ -131,61 +128,9 @@ class ContextReader:
         return Guesses(tuple(RANGES), self._sigma[item_row], low, high)
 
 
-def _audio_sigma(items: pl.DataFrame) -> Floats | None:
-    """Sigma of audio features in the unit of their columns, ``(n_items + 1, 8)``, the last row NaN.
-
-    None where no value is a guess.
-    """
-    if not any(f"{name}_sigma" in items.columns for name in RANGES):
-        return None
-    audio = AudioFeatures.from_items(items)
-    if not (audio.known & (audio.sigma != 0)).any():
-        return None
-    sigma = unit_width(audio.sigma).astype(np.float32)
-    return np.pad(sigma, ((0, 1), (0, 0)), constant_values=np.nan)
-
-
-def _released(dataset: Dataset, end_us: int | None) -> Dataset:
-    """The data set without release dates at or after the end of its log."""
-    if end_us is None or "release_date" not in dataset.items.columns:
-        return dataset
-    past = pl.col("release_date").cast(pl.Datetime("us")).to_physical() < end_us
-    items = dataset.items.with_columns(pl.when(past).then("release_date").alias("release_date"))
-    return replace(dataset, items=items)
-
-
 def _history(queries: Queries) -> Floats:
     n = np.diff(queries.indptr)
     positive = np.bincount(queries.owner[queries.strength > 0], minlength=len(queries))
     different = np.diff(queries.seen.indptr)
     share = np.divide(positive, n, out=np.full(len(queries), np.nan), where=n > 0)
     return np.column_stack([np.log1p(positive), np.log1p(different), share]).astype(np.float32)
-
-
-def _item_columns(
-    dataset: Dataset, arrays: ItemArrays, end_us: int | None
-) -> tuple[Floats, tuple[str, ...]]:
-    """Features of items that do not depend on who asks, ``(n_items, C)``; audio where there is any."""
-    there = [_given(dataset.items, name) for name in COMPLETENESS if name in dataset.items.columns]
-    complete = np.sum(there, axis=0) / len(COMPLETENESS) if there else np.zeros(dataset.n_items)
-    columns = [item_dynamics(dataset, end_us), complete[:, None], arrays.numeric]
-    names = [*DYNAMICS, *ITEM_CONTENT]
-    if np.isfinite(arrays.audio).any():
-        columns += [arrays.audio, arrays.audio_confidence]
-        names += [*RANGES, *(f"{name}_confidence" for name in RANGES)]
-    return np.hstack(columns).astype(np.float32), tuple(names)
-
-
-def _given(items: pl.DataFrame, name: str) -> Bools:
-    """Which items have something in a column, shape ``(n_items,)``."""
-    kind = items.schema[name]
-    if isinstance(kind, pl.List):
-        given = np.zeros(items.height, dtype=np.bool_)
-        given[label_pairs(items, name)["row"].to_numpy()] = True
-        return given
-    there = pl.col(name).is_not_null()
-    if kind == pl.String:
-        there = pl.col(name).str.strip_chars() != ""
-    elif kind.is_numeric():
-        there = pl.col(name) > 0
-    return items.select(there.fill_null(value=False)).to_series().to_numpy().astype(np.bool_)

@@ -1,20 +1,21 @@
 """Labelled candidate lists of a trial, with everything a learned blend may look at."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
+from crossfade.data import Dataset
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.features.environment import EnvironmentSchema
 from crossfade.fusion.base import LabelledSignals, Signals
+from crossfade.meta.blending import BlendConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.lists import ListBuilder
-from crossfade.meta.signals import MAX_CELLS, sampled
+from crossfade.meta.signals import MAX_CELLS, sampled, stacked
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
-from crossfade.types import Bools, Csr, Floats, Rows
+from crossfade.types import Bools, Csr, Rows
 
 
 def contextual_signals(
@@ -22,8 +23,7 @@ def contextual_signals(
     bases: Mapping[str, Scorer],
     track: TrackRecord,
     *,
-    n_candidates: int,
-    max_requests: int,
+    config: BlendConfig,
     seed: int,
     environment: EnvironmentSchema | None = None,
 ) -> LabelledSignals:
@@ -36,14 +36,20 @@ def contextual_signals(
         trial: Its bases must have been fitted on ``trial.train``.
         bases: Fitted recommenders by label.
         track: How the bases, fitted earlier, did in the block before.
-        n_candidates: Items taken from each base.
-        max_requests: A larger trial is sampled down to this many requests.
+        config: What bases propose; a trial of more than ``max_requests`` is sampled down to so many.
         seed: For that sample.
         environment: Which situations are columns; see `ContextReader`.
     """
-    trial = sampled(trial, max_requests, seed)
+    trial = sampled(trial, config.max_requests, seed)
     reader = ContextReader(trial.train, tuple(bases), track, environment)
-    builder = ListBuilder(bases, reader, trial.exclude_seen, trial.candidates, n_candidates)
+    builder = list_builder(
+        trial.train,
+        bases,
+        reader,
+        config,
+        exclude_seen=trial.exclude_seen,
+        candidates=trial.candidates,
+    )
     parts = []
     with task(f"score the {trial.name} block", len(trial.queries)) as running:
         for place, batch in trial.queries.batches(max(1, MAX_CELLS // trial.queries.n_items)):
@@ -54,51 +60,36 @@ def contextual_signals(
     return stacked(parts)
 
 
+def list_builder(
+    dataset: Dataset,
+    bases: Mapping[str, Scorer],
+    reader: ContextReader,
+    config: BlendConfig,
+    *,
+    exclude_seen: bool,
+    candidates: Bools | None,
+) -> ListBuilder:
+    """What makes candidate lists by some bases.
+
+    Args:
+        dataset: What they were fitted on.
+        bases: By label.
+        reader: Context as of the end of it.
+        config: What bases propose.
+        exclude_seen: Whether items in the history may not be listed.
+        candidates: Items that may be listed, ``(n_items,)``; None means all.
+    """
+    new = dataset.new_items(config.new_days)
+    if candidates is not None:
+        new = new[candidates[new]]
+    return ListBuilder(
+        bases, reader, exclude_seen, candidates, config.n_candidates, new, config.n_new
+    )
+
+
 def labelled(signals: Signals, item_row: Rows, relevant: Csr) -> LabelledSignals:
     """Signals with what was wanted, ``relevant`` of shape ``(B, n_items)``."""
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(signals, item_row, wanted, np.diff(relevant.indptr).astype(np.float64))
-
-
-def stacked(parts: Sequence[LabelledSignals]) -> LabelledSignals:
-    """Requests of several blocks one below the other, with lists as wide as the widest.
-
-    Raises:
-        ValueError: If their columns differ.
-    """
-    first = parts[0].signals
-    if any(part.signals.columns != first.columns for part in parts):
-        raise ValueError("only signals with the same columns can be stacked")
-    width = max(part.item_row.shape[1] for part in parts)
-
-    def below(arrays: Sequence[Any], fill: float) -> Any:
-        return np.concatenate([_wide(array, width, fill) for array in arrays])
-
-    def maybe(name: str, *, lists: bool) -> Any:
-        arrays = [getattr(part.signals, name) for part in parts]
-        if any(array is None for array in arrays):
-            return None
-        return below(arrays, np.nan) if lists else np.concatenate(arrays)
-
-    signals = Signals(
-        score=below([part.signals.score for part in parts], np.nan),
-        mask=below([part.signals.mask for part in parts], fill=False),
-        reciprocal_rank=maybe("reciprocal_rank", lists=True),
-        user=maybe("user", lists=False),
-        item=maybe("item", lists=True),
-        user_row=maybe("user_row", lists=False),
-        columns=first.columns,
-    )
-    return LabelledSignals(
-        signals,
-        below([part.item_row for part in parts], -1),
-        below([part.relevant for part in parts], fill=False),
-        np.concatenate([part.n_relevant for part in parts]),
-    )
-
-
-def _wide(array: Floats | Rows | Bools, width: int, fill: float) -> Any:
-    room = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, room, constant_values=fill)

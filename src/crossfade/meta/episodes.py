@@ -14,7 +14,7 @@ from crossfade.fusion.maml.tasks import (
     split_list,
     teachable,
 )
-from crossfade.meta.contextual import stacked
+from crossfade.meta.signals import stacked
 from crossfade.types import Ints
 
 __all__ = ["Episodes", "from_blocks", "matched", "split_list"]

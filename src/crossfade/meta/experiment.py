@@ -14,18 +14,21 @@ from crossfade.evaluation.evaluate import evaluate
 from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.landscape import Landscape
+from crossfade.evaluation.output import table_rows
 from crossfade.evaluation.result import Evaluation
 from crossfade.evaluation.trust import Trust
 from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.context import ContextReader
+from crossfade.meta.contextual import list_builder
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.landscape import WeightSums
 from crossfade.meta.learning import Learned, learn
-from crossfade.meta.lists import FusedScorer, ListBuilder, SharedLists
+from crossfade.meta.lists import FusedScorer, SharedLists
 from crossfade.meta.samples import draw_samples
 from crossfade.meta.trust import trust_of
+from crossfade.notebook import html_table
 from crossfade.progress import task, timing
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Floats
@@ -48,6 +51,15 @@ class Experiment:
     evaluation: Evaluation
     notices: dict[str, tuple[str, ...]]
     findings: Findings
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.evaluation!r}, {self.fusion} serves)"
+
+    def _repr_html_(self) -> str:
+        header, *rows = table_rows(self.evaluation)
+        return html_table(
+            header, rows, "; ".join((self.evaluation.headline, *self.evaluation.about.flags))
+        )
 
     @property
     def choice(self) -> BlendChoice:
@@ -142,11 +154,15 @@ class _Test:
             reader = ContextReader(
                 trial.train, tuple(self.bases), learned.track, learned.environment
             )
-            lists = SharedLists(
-                ListBuilder(
-                    shared, reader, trial.exclude_seen, trial.candidates, self.config.n_candidates
-                )
+            builder = list_builder(
+                trial.train,
+                shared,
+                reader,
+                self.config,
+                exclude_seen=trial.exclude_seen,
+                candidates=trial.candidates,
             )
+            lists = SharedLists(builder)
             fused = {
                 kind: FusedScorer(kind, model, lists) for kind, model in learned.models.items()
             }

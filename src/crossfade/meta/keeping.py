@@ -26,10 +26,10 @@ from crossfade.types import Arrays
 
 _log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 """Of what is kept and how it comes about: raise it when the same settings give other lists."""
 
-SHAPING = ("n_candidates", "max_requests", "n_earlier_blocks")
+SHAPING = ("n_candidates", "n_new", "new_days", "max_requests", "n_earlier_blocks")
 """Settings of the blend that `gather` reads; the others change no list."""
 
 PLACES = ("checkpoint", "text_cache")

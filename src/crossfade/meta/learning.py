@@ -24,6 +24,9 @@ from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
 from crossfade.types import Arrays, Rows
 
+GROUPS = ("fusion", "track", "probability", "environment")
+"""Groups of arrays that a bundle may keep of a learned blend."""
+
 
 @dataclass(frozen=True, eq=False)
 class LearnedBlend:

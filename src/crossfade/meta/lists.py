@@ -1,20 +1,50 @@
 """From requests to candidate lists with everything a blend looks at; for training and serving alike."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossfade.arrays import top_k
+from crossfade.arrays import below
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import Standings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
+from crossfade.meta.nearest import Near, NearStandings
 from crossfade.meta.signals import allowed_scores, union
 from crossfade.types import Bools, Csr, Floats, Rows
+
+CELLS = 6_000_000
+"""Scores of all bases held at once (24 MB), unless those of one request are more."""
+
+
+Standing = Standings | NearStandings
+
+
+class _Told(NamedTuple):
+    """What bases say of the candidates of some requests, ``(n, L)`` and ``(n, L, S)``."""
+
+    item_row: Rows
+    score: Floats
+    reciprocal_rank: Floats
+
+
+class _Room(threading.local):
+    """Memory of a thread that is used again and again: new pages cost as much as scoring on them."""
+
+    kept = np.empty(0, dtype=np.float32)
+
+    def of(self, shape: tuple[int, ...]) -> Floats:
+        """An array with anything in it."""
+        size = math.prod(shape)
+        if len(self.kept) < size:
+            self.kept = np.empty(size, dtype=np.float32)
+        return self.kept[:size].reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +57,8 @@ class ListBuilder:
         exclude_seen: Whether items in the history may not be listed.
         candidates: Items that may be listed, shape ``(n_items,)``; None means all.
         n_candidates: Items each base proposes.
+        new: Items that are new, of which each base proposes ``n_new`` more.
+        near: What is prepared of bases that propose through an index, by label.
     """
 
     bases: Mapping[str, Scorer]
@@ -34,6 +66,10 @@ class ListBuilder:
     exclude_seen: bool
     candidates: Bools | None
     n_candidates: int
+    new: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    n_new: int = 0
+    near: Mapping[str, Near] = field(default_factory=dict)
+    _room: _Room = field(default_factory=_Room, repr=False)
 
     def build(
         self,
@@ -44,7 +80,8 @@ class ListBuilder:
     ) -> tuple[Signals, Rows]:
         """Candidates of each request and their signals.
 
-        Candidates are the union of each base's best ``n_candidates``.
+        Candidates are the union of each base's best ``n_candidates``, and ``n_new`` of what is new.
+        Where something is hidden or only some may be listed, every base scores the catalogue.
 
         Args:
             queries: B requests.
@@ -57,20 +94,15 @@ class ListBuilder:
         Returns:
             The signals, and the candidates, ``(B, L)``, -1 at the end of shorter lists.
         """
-        standings = self._standings(queries)
         n_each = max(self.n_candidates, least)
-        if hidden is None and only is None:
-            item_row = union([one.best(n_each) for one in standings])
-        else:
-            where = None if hidden is None else hidden.tocoo().coords
-            shown = [one.scores.copy() for one in standings]
-            for scores in shown:
-                if where is not None:
-                    scores[where] = np.nan
-                if only is not None:
-                    scores[:, ~only] = np.nan
-            item_row = union([top_k(scores, n_each) for scores in shown])
-        return self._signals(queries, standings, item_row), item_row
+        told, whole = [], hidden is not None or only is not None
+        for place, standings in self._standings(queries, {} if whole else self.near):
+            shown = standings
+            if whole:
+                gone = None if hidden is None else Csr(hidden[place])
+                shown = [Standings(_without(one, gone, only)) for one in standings]
+            told.append(_told(standings, self._proposed(shown, n_each)))
+        return self._signals(queries, told)
 
     def beside(self, query: Queries, item_rows: Rows) -> tuple[Signals, Rows, int]:
         """The candidates of one request and, after them, those of some items that are none.
@@ -80,42 +112,79 @@ class ListBuilder:
         Returns:
             As `build`, the further items ascending, and how many places the usual ones take.
         """
-        standings = self._standings(query)
-        usual = union([one.best(self.n_candidates) for one in standings])
+        ((_, standings),) = self._standings(query, self.near)
+        usual = self._proposed(standings, self.n_candidates)
         more = np.setdiff1d(item_rows, usual).astype(np.int32)
         item_row = np.concatenate([usual, more[None, :]], axis=1)
-        return self._signals(query, standings, item_row), item_row, usual.shape[1]
+        return *self._signals(query, [_told(standings, item_row)]), usual.shape[1]
 
-    def _standings(self, queries: Queries) -> list[Standings]:
-        """What each base says of everything that may be listed."""
-        return [
-            Standings(allowed_scores(base, queries, self.exclude_seen, self.candidates))
-            for base in self.bases.values()
-        ]
+    def _proposed(self, standings: Sequence[Standing], n_each: int) -> Rows:
+        proposed = [one.best(n_each) for one in standings]
+        if self.n_new and len(self.new):
+            proposed += [one.among(self.new, self.n_new) for one in standings]
+        return union(proposed)
 
-    def _signals(self, queries: Queries, standings: Sequence[Standings], item_row: Rows) -> Signals:
-        mask = item_row >= 0
-        columns = np.where(mask, item_row, 0)
-        score, rank = (
-            np.stack([one.at(columns, name) for one in standings], axis=-1)
-            for name in ("zscore", "reciprocal_rank")
-        )
-        score[~mask], rank[~mask] = np.nan, np.nan
+    def _standings(
+        self, queries: Queries, near: Mapping[str, Near]
+    ) -> Iterator[tuple[slice, list[Standing]]]:
+        """What each base says of what may be listed, for some requests at a time.
+
+        It is good until the next ones are asked for, whose scores take its room.
+        """
+        size = max(1, CELLS // max(1, queries.n_items * len(self.bases)))
+        all_at_once = [(slice(None), queries)]  # which may be none, and are then asked all the same
+        for place, batch in all_at_once if len(queries) <= size else queries.batches(size):
+            rooms = self._room.of((len(self.bases), len(batch), queries.n_items))
+            found: list[Standing] = []
+            for (label, base), room in zip(self.bases.items(), rooms, strict=True):
+                if label in near:
+                    found.append(NearStandings(near[label], batch, self.exclude_seen))
+                    continue
+                scores = allowed_scores(base, batch, self.exclude_seen, self.candidates, room)
+                found.append(Standings(scores))
+            yield place, found
+
+    def _signals(self, queries: Queries, told: Sequence[_Told]) -> tuple[Signals, Rows]:
+        item_row = below([part.item_row for part in told], -1)
         reader = self.reader
-        return Signals(
-            score=score,
-            mask=mask,
-            reciprocal_rank=rank,
+        signals = Signals(
+            score=below([part.score for part in told], np.nan),
+            mask=item_row >= 0,
+            reciprocal_rank=below([part.reciprocal_rank for part in told], np.nan),
             user=reader.user(queries),
             item=reader.item(queries, item_row),
             user_row=queries.user_row,
             columns=self.columns,
         )
+        return signals, item_row
 
     @property
     def columns(self) -> Columns:
         """Names of what its signals hold."""
         return Columns(tuple(self.bases), self.reader.user_columns, self.reader.item_columns)
+
+
+def _without(one: Standing, hidden: Csr | None, only: Bools | None) -> Floats:
+    """Scores of a whole catalogue with NaN also where an item may not be proposed."""
+    assert isinstance(one, Standings), "through an index there are no scores of the catalogue"
+    shown = one.scores.copy()
+    if hidden is not None:
+        shown[hidden.tocoo().coords] = np.nan
+    if only is not None:
+        shown[:, ~only] = np.nan
+    return shown
+
+
+def _told(standings: Sequence[Standing], item_row: Rows) -> _Told:
+    """What each base says of some candidates, -1 at the end of shorter lists."""
+    mask = item_row >= 0
+    columns = np.where(mask, item_row, 0)
+    score, rank = (
+        np.stack([one.at(columns, name) for one in standings], axis=-1)
+        for name in ("zscore", "reciprocal_rank")
+    )
+    score[~mask], rank[~mask] = np.nan, np.nan
+    return _Told(item_row, score, rank)
 
 
 class SharedLists:

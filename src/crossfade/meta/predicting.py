@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
+from crossfade.data.frames import Frame, to_pairs
 from crossfade.fusion.base import Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.lists import FusedScorer
@@ -22,7 +23,7 @@ def predict_pairs(
     dataset: Dataset,
     blend: Blend,
     probability: Probability | None,
-    pairs: Sequence[tuple[str, str]],
+    pairs: Frame | Sequence[tuple[str, str]],
 ) -> pl.DataFrame:
     """Scores of pairs of a user and an item, each with the item among the candidates of the user.
 
@@ -33,30 +34,31 @@ def predict_pairs(
         dataset: Whose users and items they are.
         blend: What answers.
         probability: Of the learned model's scores; None where it is not calibrated.
-        pairs: User and item ids; unknown ones are allowed.
+        pairs: User and item ids, or a table of ``user_id`` and ``item_id``; unknown ones are allowed.
 
     Returns:
         ``user_id``, ``item_id``, ``score`` (null where the user or item is unknown or nobody can score
         the pair, as is so of what a person knows where that is not listed) and ``probability`` (null
         also where no calibrated model spoke), in the order of the pairs.
+
+    Raises:
+        DataError: If a table lacks a column, or holds no ids.
     """
-    users, items = ([pair[at] for pair in pairs] for at in (0, 1))
-    user_rows, item_rows = dataset.user_ids.rows(users), dataset.item_ids.rows(items)
-    score = np.full(len(users), np.nan, dtype=np.float32)
-    chance = np.full(len(users), np.nan)
+    asked = to_pairs(pairs)
+    user_rows, item_rows = (
+        ids.encode(asked[f"{ids.noun}_id"]).fill_null(-1).to_numpy()
+        for ids in (dataset.user_ids, dataset.item_ids)
+    )
+    score = np.full(asked.height, np.nan, dtype=np.float32)
+    chance = np.full(asked.height, np.nan)
     known = (user_rows >= 0) & (item_rows >= 0)
     for user in np.unique(user_rows[known]):
         mine = np.flatnonzero(known & (user_rows == user))
         rows, place = np.unique(item_rows[mine], return_inverse=True)
         found = _predicted(blend, dataset.queries([int(user)]), rows.astype(np.int32), probability)
         score[mine], chance[mine] = found[0][place], found[1][place]
-    return pl.DataFrame(
-        {
-            "user_id": pl.Series(users, dtype=pl.String),
-            "item_id": pl.Series(items, dtype=pl.String),
-            "score": pl.Series(score).fill_nan(None),
-            "probability": pl.Series(chance).fill_nan(None),
-        }
+    return asked.with_columns(
+        score=pl.Series(score).fill_nan(None), probability=pl.Series(chance).fill_nan(None)
     )
 
 

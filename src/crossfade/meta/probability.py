@@ -1,11 +1,10 @@
 """From a blend's score to the probability that a candidate is wanted."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from crossfade.arrays import pack_strings, unpack_strings
+from crossfade.arrays import as_part, pack_strings, part_of, unpack_strings
 from crossfade.calibration.base import Calibrator
 from crossfade.calibration.choosing import choose_calibrator
 from crossfade.calibration.conformal import ConformalSets
@@ -88,10 +87,10 @@ class Probability:
         arrays = pack_calibrator("it", self.everybody)
         if self.kinds is not None:
             arrays |= pack_strings("grouping", [self.grouping])
-            arrays |= {f"kinds.{key}": array for key, array in self.kinds.state().items()}
+            arrays |= as_part(self.kinds.state(), "kinds")
         for start, sets in (("sets", self.sets), ("history", self.sets_by_history)):
             if sets is not None:
-                arrays |= {f"{start}.{key}": array for key, array in sets.state().items()}
+                arrays |= as_part(sets.state(), start)
         return arrays
 
     @classmethod
@@ -103,7 +102,7 @@ class Probability:
             KeyError: If an array is missing.
         """
         everybody = unpack_calibrator("it", arrays)
-        kinds, sets, fair = (_part(arrays, f"{start}.") for start in ("kinds", "sets", "history"))
+        kinds, sets, fair = (part_of(arrays, start) for start in ("kinds", "sets", "history"))
         grouping = TOGETHER
         if kinds:
             (grouping,) = unpack_strings("grouping", arrays)
@@ -118,10 +117,6 @@ class Probability:
             ConformalSets.restore(sets) if sets else None,
             ConformalSets.restore(fair) if fair else None,
         )
-
-
-def _part(arrays: Arrays, start: str) -> dict[str, Any]:
-    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 
 
 def kind_of(signals: Signals) -> Ints:

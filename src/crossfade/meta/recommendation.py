@@ -1,10 +1,26 @@
-"""One line of a list of recommendations."""
+"""Lists of recommendations, and how they look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 from crossfade.data import Dataset
+from crossfade.notebook import html_table
 from crossfade.types import Floats, Rows
+
+COLUMNS = {
+    "rank": pl.Int64(),
+    "item_id": pl.String(),
+    "title": pl.String(),
+    "creator": pl.String(),
+    "score": pl.Float64(),
+    "probability": pl.Float64(),
+    "uncertainty": pl.Float64(),
+    "propensity": pl.Float64(),
+    "why": pl.String(),
+}
+"""Of a list as a table."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +49,70 @@ class Recommendation:
     title: str | None
     creator: str | None
     score: float
-    weights: dict[str, float]
+    weights: dict[str, float] = field(repr=False)
     probability: float | None = None
     uncertainty: float | None = None
     propensity: float = 1.0
     why: str | None = None
-    reasons: tuple[dict[str, Any], ...] = ()
-    notes: tuple[dict[str, Any], ...] = ()
+    reasons: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    notes: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """Title and creator, or the id where there is no title."""
+        # Where artists are the items, title and creator are one name.
+        names = dict.fromkeys(name for name in (self.title or self.item_id, self.creator) if name)
+        return " — ".join(names)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                reason["type"],
+                _evidence(reason["evidence"]),
+                f"{reason['share']:.0%}",
+                ", ".join(reason["bases"]),
+            )
+            for reason in self.reasons
+        ]
+        reasons = html_table(("reason", "evidence", "share", "said by"), rows) if rows else ""
+        return Recommendations([self])._repr_html_() + reasons
+
+
+def _evidence(told: dict[str, Any]) -> str:
+    """What a reason names: a label, items, or both."""
+    return ": ".join(part for part in (told["name"], ", ".join(told["items"])) if part)
+
+
+class Recommendations(list[Recommendation]):
+    """A list, best first, that shows itself as a table."""
+
+    def texts(self) -> list[str]:
+        """One aligned line for each item, its sentence below it."""
+        width = max((len(line.name) for line in self), default=0)
+        texts = []
+        for line in self:
+            texts.append(
+                f"{line.rank:3d}. {line.name:<{width}}  {line.score:7.3f}  [{line.item_id}]"
+            )
+            if line.why is not None:
+                texts.append(f"     {line.why}")
+        return texts
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per item: what `Recommendation` says but for weights and reasons."""
+        return pl.DataFrame(
+            [[getattr(line, name) for name in COLUMNS] for line in self], COLUMNS, orient="row"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(self.texts()) or "no recommendations"
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return f"<p>{self!r}</p>"
+        shown = self.to_frame().drop("uncertainty", "propensity")
+        shown = shown.select(c for c in shown.columns if shown[c].null_count() < len(self))
+        return html_table(shown.columns, shown.rows())
 
 
 class Names:
@@ -64,7 +137,7 @@ class Names:
         )
         return list(zip([self._ids[row] for row in rows], title, creator, strict=True))
 
-    def lines(self, item_rows: Rows, scores: Floats) -> list[Recommendation]:
+    def lines(self, item_rows: Rows, scores: Floats) -> Recommendations:
         """A list of items in a given order; rows of -1 are left out.
 
         Args:
@@ -72,9 +145,9 @@ class Names:
             scores: Shape ``(k,)``.
         """
         there = item_rows >= 0
-        return [
+        return Recommendations(
             Recommendation(rank, *told, float(score), {})
             for rank, (told, score) in enumerate(
                 zip(self.of(item_rows[there]), scores[there], strict=True), start=1
             )
-        ]
+        )

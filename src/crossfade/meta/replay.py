@@ -7,7 +7,7 @@ import numpy as np
 
 from crossfade.errors import ConfigError
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.meta.contextual import stacked
+from crossfade.meta.signals import stacked
 from crossfade.rng import generator
 from crossfade.types import Doubles
 

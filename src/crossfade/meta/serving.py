@@ -9,14 +9,15 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
+from crossfade.data.vocabulary import check_texts
 from crossfade.explain.sentences import Explanation
 from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.listing import Listed, list_candidates
 from crossfade.meta.probability import Probability
-from crossfade.meta.recommendation import Names, Recommendation
+from crossfade.meta.recommendation import Names, Recommendation, Recommendations
 from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
-from crossfade.types import Bools, Doubles, Floats, Ints
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints
 
 AT_ONCE = 32
 """Requests that are listed together, so that memory stays bounded."""
@@ -30,14 +31,21 @@ class Filters:
         block: Ids of items that are not listed; unknown ones are ignored.
         allow: Ids of the only items that may be listed; None allows all, unknown ones are ignored.
         rules: What items must fulfil, such as ``not genres has "comedy"``; see `ranking.rules`.
+
+    Raises:
+        ConfigError: If one of them is no list of texts.
     """
 
     block: Sequence[str] = ()
     allow: Sequence[str] | None = None
     rules: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        for name, given in vars(self).items():
+            check_texts(name, () if given is None else given)
+
     def __bool__(self) -> bool:
-        return bool(self.block or self.rules) or self.allow is not None
+        return bool(len(self.block) or len(self.rules)) or self.allow is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +82,18 @@ class ListMaker:
         dataset: Whose items they are.
         blend: What scores.
         probability: Of the learned model's scores; None where it is not calibrated.
+        kept: What a bundle kept of `RankingCatalogue`; None reads the items.
     """
 
-    def __init__(self, dataset: Dataset, blend: Blend, probability: Probability | None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        blend: Blend,
+        probability: Probability | None,
+        kept: Arrays | None = None,
+    ) -> None:
         self.blend, self.probability = blend, probability
-        self.catalogue = RankingCatalogue(dataset.items)
+        self.catalogue = RankingCatalogue(dataset.items, kept)
         self.names = Names(dataset)
         self._ids = dataset.item_ids
         times = dataset.time_us
@@ -229,7 +244,7 @@ class ListMaker:
 
     def lines(
         self, query: Queries, served: Served, why: Sequence[Explanation] | None = None
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The list of a single request for people, best first; with reasons where they are given."""
         told = self._told(why, len(served.score))
         rows = served.ranked.item_row
@@ -237,7 +252,7 @@ class ListMaker:
             shares = self.blend.plain_shares(query, rows)
         else:
             shares = _shares(self.blend.labels, served.weights)
-        return [
+        return Recommendations(
             Recommendation(
                 rank=at + 1,
                 item_id=item_id,
@@ -251,7 +266,7 @@ class ListMaker:
                 **told[at],
             )
             for at, (item_id, title, creator) in enumerate(self.names.of(rows))
-        ]
+        )
 
 
 def list_table(users: Sequence[str], served: Sequence[Served], ids: pl.Series) -> pl.DataFrame:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numba
 import numpy as np
 
-from crossfade.arrays import top_k
+from crossfade.arrays import below, top_k
 from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
@@ -56,7 +57,7 @@ def trial_signals(
             for scaling in scalings:
                 pieces[scaling].append(_label(raw, scaling, item_row, Csr(relevant[place])))
             running.advance(len(batch))
-    return {scaling: _joined(parts) for scaling, parts in pieces.items()}
+    return {scaling: stacked(parts) for scaling, parts in pieces.items()}
 
 
 def sampled(trial: Trial, max_requests: int, seed: int) -> Trial:
@@ -100,14 +101,18 @@ def allowed_scores(
     queries: Queries,
     exclude_seen: bool,
     candidates: Bools | None = None,
+    room: Floats | None = None,
 ) -> Floats:
     """Scores with NaN also where an item may not be recommended, and where one is infinite.
 
     Some models write minus infinity where they cannot score, and one infinite score would leave
-    a request without any: its mean and spread would be infinite too.
+    a request without any: its mean and spread would be infinite too. They are written to ``room``,
+    ``(n, n_items)``, where it is given.
     """
+    found = base.score_batch(queries)
+    scores = np.empty(found.shape, dtype=np.float32) if room is None else room
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
-        scores = np.array(base.score_batch(queries), dtype=np.float32, order="C")
+        np.copyto(scores, found, casting="same_kind")
     allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
     seen = queries.item_row if exclude_seen else queries.item_row[:0]
     indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
@@ -131,15 +136,24 @@ def union(proposed: Sequence[Rows]) -> Rows:
     Args:
         proposed: By each base, ``(n, k)``, in any order; -1 stands for none.
     """
-    proposals = np.concatenate(proposed, axis=1)
+    proposals = np.concatenate(proposed, axis=1).astype(np.int32, copy=False)
     proposals.sort(axis=1)
-    repeated = np.zeros(proposals.shape, dtype=np.bool_)
-    repeated[:, 1:] = proposals[:, 1:] == proposals[:, :-1]
-    last = np.iinfo(np.int32).max
-    proposals[repeated | (proposals < 0)] = last
-    proposals.sort(axis=1)
-    width = max(1, int((proposals < last).sum(axis=1).max(initial=0)))
-    return np.where(proposals < last, proposals, -1)[:, :width].astype(np.int32)
+    out = np.full(proposals.shape, -1, dtype=np.int32)
+    return out[:, : max(1, _distinct(proposals, out))]
+
+
+@numba.njit(cache=True, nogil=True)
+def _distinct(ascending: Rows, out: Rows) -> int:
+    """Each row's values from 0 on, once; gives how many the longest has."""
+    longest = 0
+    for row in range(len(ascending)):
+        size, last = 0, -1
+        for value in ascending[row]:
+            if value > last:
+                out[row, size] = last = value
+                size += 1
+        longest = max(longest, size)
+    return longest
 
 
 def _label(
@@ -155,19 +169,34 @@ def _label(
     )
 
 
-def _joined(parts: Sequence[LabelledSignals]) -> LabelledSignals:
-    width = max(part.item_row.shape[1] for part in parts)
+def stacked(parts: Sequence[LabelledSignals]) -> LabelledSignals:
+    """Requests of several blocks one below the other, with lists as wide as the widest.
 
-    def wide(array: Floats | Rows | Bools, fill: float) -> Floats:
-        room = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-        padded: Floats = np.pad(array, room, constant_values=fill)
-        return padded
+    Raises:
+        ValueError: If their columns differ.
+    """
+    first = parts[0].signals
+    if any(part.signals.columns != first.columns for part in parts):
+        raise ValueError("only signals with the same columns can be stacked")
 
-    score = np.concatenate([wide(part.signals.score, np.nan) for part in parts])
-    mask = np.concatenate([wide(part.signals.mask, 0) for part in parts]).astype(np.bool_)
+    def maybe(name: str, *, lists: bool) -> Any:
+        arrays = [getattr(part.signals, name) for part in parts]
+        if any(array is None for array in arrays):
+            return None
+        return below(arrays, np.nan) if lists else np.concatenate(arrays)
+
+    signals = Signals(
+        score=below([part.signals.score for part in parts], np.nan),
+        mask=below([part.signals.mask for part in parts], fill=False),
+        reciprocal_rank=maybe("reciprocal_rank", lists=True),
+        user=maybe("user", lists=False),
+        item=maybe("item", lists=True),
+        user_row=maybe("user_row", lists=False),
+        columns=first.columns,
+    )
     return LabelledSignals(
-        Signals(score, mask),
-        np.concatenate([wide(part.item_row, -1) for part in parts]).astype(np.int32),
-        np.concatenate([wide(part.relevant, 0) for part in parts]).astype(np.bool_),
+        signals,
+        below([part.item_row for part in parts], -1),
+        below([part.relevant for part in parts], fill=False),
         np.concatenate([part.n_relevant for part in parts]),
     )

@@ -106,7 +106,8 @@ class TrackRecord:
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> "TrackRecord":
         """The inverse of `to_arrays`."""
-        return cls(arrays["gain"].astype(np.float64), arrays["n"].astype(np.int64))
+        gain = arrays["gain"].astype(np.float64, copy=False)
+        return cls(gain, arrays["n"].astype(np.int64, copy=False))
 
 
 def preceding_trial(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Trial | None:

@@ -6,9 +6,10 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
+from crossfade.arrays import pack_strings, unpack_strings
 from crossfade.errors import DataError
 from crossfade.ranking.rule_masks import as_utc, matching
-from crossfade.types import Bools, Doubles, Floats, Ints, Rows, Times
+from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows, Times
 
 N_MASKS = 64
 """Sets of rules whose masks are remembered, a byte an item each."""
@@ -19,8 +20,12 @@ ALWAYS_FROM, ALWAYS_UNTIL = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 class RankingCatalogue:
     """The items of one data set, for making lists of them.
 
-    Attributes:
+    Args:
         items: One row per item row, as in `Dataset`; rules speak of its columns.
+        kept: `facts` of a catalogue of the same items, such as a bundle keeps; None reads them.
+
+    Attributes:
+        facts: What is read of the items: all that follows, as plain arrays.
         creator: Number of each item's creator, -1 where unknown, shape ``(n_items,)``.
             ``creator_id`` tells creators apart, the name where an item has none.
         n_creators: How many there are.
@@ -30,20 +35,27 @@ class RankingCatalogue:
         available_from_us: First moment of each item, shape ``(n_items,)``; the smallest
             integer where there is no bound. None without a column ``available_from``.
         available_until_us: The moment it is gone, likewise, by ``available_until``.
+
+    Raises:
+        DataError: If availability holds no dates, or ends before it begins.
+        KeyError: If something is missing in ``kept``.
+        ValueError: If what is kept is of another number of items.
     """
 
-    def __init__(self, items: pl.DataFrame) -> None:
-        """Read the catalogue of a data set.
-
-        Raises:
-            DataError: If availability holds no dates, or ends before it begins.
-        """
+    def __init__(self, items: pl.DataFrame, kept: Arrays | None = None) -> None:
         self.items = items
-        self.creator, self.n_creators = _creators(items)
-        self.genres, self.genre_indptr, self.genre = _genres(items)
-        self.available_from_us = _moments(items, "available_from", ALWAYS_FROM)
-        self.available_until_us = _moments(items, "available_until", ALWAYS_UNTIL)
-        self._check_windows()
+        self.facts = facts = _read(items) if kept is None else kept
+        self.creator: Rows = facts["creator"].astype(np.int32, copy=False)
+        if len(self.creator) != items.height:
+            raise ValueError(
+                f"the ranking is of {len(self.creator):,} items, not of {items.height:,}"
+            )
+        self.n_creators = int(self.creator.max(initial=-1)) + 1
+        self.genres = tuple(unpack_strings("genres", facts))
+        self.genre_indptr: Ints = facts["genre_indptr"].astype(np.int64, copy=False)
+        self.genre: Rows = facts["genre"].astype(np.int32, copy=False)
+        self.available_from_us = _window(facts, "available_from")
+        self.available_until_us = _window(facts, "available_until")
         self._allowed = lru_cache(N_MASKS)(self._matching)
 
     @property
@@ -98,20 +110,38 @@ class RankingCatalogue:
         total = np.bincount(self.genre[flat], weights=parts, minlength=len(self.genres))
         return total / total.sum() if total.sum() > 0 else None
 
-    def _check_windows(self) -> None:
-        begin, end = self.available_from_us, self.available_until_us
-        if begin is None or end is None:
-            return
-        wrong = np.flatnonzero(end < begin)
-        if len(wrong):
-            raise DataError(
-                f"items: {len(wrong):,} of {self.n_items:,} have available_until before available_from (first: "
-                f'"{self.items["item_id"][int(wrong[0])]}"); mend or empty one of the two'
-            )
+
+def _read(items: pl.DataFrame) -> Arrays:
+    """The facts of a catalogue."""
+    genres, indptr, genre = _genres(items)
+    found: Arrays = {"creator": _creators(items), "genre_indptr": indptr, "genre": genre}
+    found |= pack_strings("genres", genres)
+    for name, without in (("available_from", ALWAYS_FROM), ("available_until", ALWAYS_UNTIL)):
+        moments = _moments(items, name, without)
+        if moments is not None:
+            found[name] = moments
+    _check_windows(items, found)
+    return found
 
 
-def _creators(items: pl.DataFrame) -> tuple[Rows, int]:
-    """A number for each creator, and how many there are."""
+def _window(facts: Arrays, name: str) -> Times | None:
+    return facts[name].astype(np.int64, copy=False) if name in facts else None
+
+
+def _check_windows(items: pl.DataFrame, facts: Arrays) -> None:
+    begin, end = (_window(facts, name) for name in ("available_from", "available_until"))
+    if begin is None or end is None:
+        return
+    wrong = np.flatnonzero(end < begin)
+    if len(wrong):
+        raise DataError(
+            f"items: {len(wrong):,} of {items.height:,} have available_until before available_from (first: "
+            f'"{items["item_id"][int(wrong[0])]}"); mend or empty one of the two'
+        )
+
+
+def _creators(items: pl.DataFrame) -> Rows:
+    """A number for each creator, -1 where it is unknown."""
     # The two kinds of key may not meet: a name is no id.
     keys = [
         pl.lit(f"{column} ") + pl.when(label != "").then(label)
@@ -122,12 +152,12 @@ def _creators(items: pl.DataFrame) -> tuple[Rows, int]:
         if column in items.columns
     ]
     if not keys:
-        return np.full(items.height, -1, dtype=np.int32), 0
+        return np.full(items.height, -1, dtype=np.int32)
     number = items.select(key=pl.coalesce(keys)).select(
         pl.when(pl.col("key").is_not_null()).then(pl.col("key").rank("dense").cast(pl.Int32) - 1)
     )["key"]
     # Copied, since Polars lends memory that may not be written: another type to a compiled loop.
-    return number.fill_null(-1).to_numpy().copy(), number.drop_nulls().n_unique()
+    return number.fill_null(-1).to_numpy().copy()
 
 
 def _genres(items: pl.DataFrame) -> tuple[tuple[str, ...], Ints, Rows]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numba
 import numpy as np
@@ -46,6 +46,20 @@ class Embeddings:
 
     user: Floats
     item: Floats
+
+
+class Products(NamedTuple):
+    """Vectors whose products are scores.
+
+    Attributes:
+        request: Of some requests, ``(n, width)``; NaN rows for those the model cannot answer.
+        item: Of all items, ``(n_items, width)``, the model's own array.
+        known: Which items it can score, ``(n_items,)``.
+    """
+
+    request: Floats
+    item: Floats
+    known: Bools
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +111,9 @@ class Recommender(ABC, Generic[C]):
         self._support: Ints | None = None
         self._kept_csr: dict[int, tuple[Csr, CsrParts]] = {}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
+
     # -- what a model writes ---------------------------------------------------------
 
     @abstractmethod
@@ -144,6 +161,10 @@ class Recommender(ABC, Generic[C]):
 
     def embeddings(self) -> Embeddings | None:
         """User and item vectors, for models that have them."""
+        return None
+
+    def products(self, queries: Queries) -> Products | None:  # noqa: ARG002
+        """Scores as products of vectors, for models that have nothing else; None for the others."""
         return None
 
     @property
@@ -331,9 +352,14 @@ def mask_unscorable(scores: Floats, queries: Queries, scorable: Bools) -> Floats
         scorable: Which items the model learned something about, shape ``(n_items,)``.
             A request needs at least one positive event on such an item.
     """
-    useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
-    _blank(scores, scorable, np.bincount(useful, minlength=len(queries)) > 0)
+    _blank(scores, scorable, answerable(queries, scorable))
     return scores
+
+
+def answerable(queries: Queries, scorable: Bools) -> Bools:
+    """Which requests have a positive event on an item the model knows, shape ``(n,)``."""
+    useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
+    return np.asarray(np.bincount(useful, minlength=len(queries)) > 0)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,7 +8,13 @@ import numpy as np
 from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
-from crossfade.recommenders.base import Embeddings, Recommender, mask_unscorable
+from crossfade.recommenders.base import (
+    Embeddings,
+    Products,
+    Recommender,
+    answerable,
+    mask_unscorable,
+)
 from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products, gram
 from crossfade.types import Arrays, Csr, Floats, Rows
 
@@ -95,8 +101,17 @@ class FactorRecommender(Recommender[C]):
         )
 
     def _score(self, queries: Queries) -> Floats:
-        vectors = self.fold_in_users(counted(queries.positives, self.config.counting))
+        vectors = self._folded(queries)
         return mask_unscorable(self._products(vectors), queries, self.support > 0)
+
+    def _folded(self, queries: Queries) -> Floats:
+        return self.fold_in_users(counted(queries.positives, self.config.counting))
+
+    def products(self, queries: Queries) -> Products:
+        """See `Recommender.products`."""
+        vectors, known = self._folded(queries), self.support > 0
+        vectors[~answerable(queries, known)] = np.nan
+        return Products(vectors, self._item, known)
 
     def _products(self, vectors: Floats) -> Floats:
         """Of users' vectors with those of all items, ``(n, n_items)``."""

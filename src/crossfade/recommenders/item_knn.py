@@ -127,7 +127,7 @@ def vote_weights(by_user: Csr, weighting: Literal["none", "idf", "bm25"]) -> Csr
 def nearest_items(by_user: Csr, n_neighbours: int, shrink: float) -> Csr:
     """The most similar items of each item, best first, shape ``(n_items, n_items)``.
 
-    One dense row of length ``n_items`` per thread is the only working memory beside
+    Four dense rows of length ``n_items`` per thread are the only working memory beside
     the result, whatever the size of the catalogue. Equal similarities are ordered by row.
 
     Args:
@@ -176,15 +176,23 @@ def _nearest(  # noqa: PLR0917  (kernels know no keywords)
 ) -> None:
     n_items, width = len(lengths), rows.shape[1]
     product = np.zeros(n_items, dtype=np.float32)
+    # Only what an item was met with is looked at: the work must not grow with the catalogue squared.
+    met, met_with = np.empty(n_items, dtype=np.int32), np.full(n_items, -1, dtype=np.int32)
+    everything = np.arange(n_items, dtype=np.int32)
     for item in range(start, stop):
-        product[:] = 0
+        n_met = 0
         for place in range(item_indptr[item], item_indptr[item + 1]):
             user, value = item_users[place], item_values[place]
-            for other in range(user_indptr[user], user_indptr[user + 1]):
-                product[user_items[other]] += value * user_values[other]
+            for at in range(user_indptr[user], user_indptr[user + 1]):
+                other = user_items[at]
+                if met_with[other] != item:
+                    met_with[other], met[n_met], product[other] = item, other, 0
+                    n_met += 1
+                product[other] += value * user_values[at]
         size = 0
-        for other in range(n_items):
-            if product[other] <= 0 or other == item:
+        # In the order of rows, so that of equal similarities the first stay; sorting many costs more.
+        for other in np.sort(met[:n_met]) if n_met < n_items // 16 else everything:
+            if met_with[other] != item or product[other] <= 0 or other == item:
                 continue
             similarity = product[other] / (lengths[item] * lengths[other] + shrink)
             if size == width and not similarity > values[item, width - 1]:

@@ -15,7 +15,8 @@ from crossfade.files import publish, read_published, unwrapped, write_parquet
 from crossfade.store.mapped import map_arrays
 from crossfade.types import Arrays
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: the header names under ``derived`` what is kept of what the tables imply."""
 
 _OWN_FIELDS = frozenset({"arrays", "crossfade", "files", "frames", "kind", "schema", "version"})
 """What every manifest of a bundle holds beside the header."""
@@ -40,7 +41,12 @@ class Bundle:
 
 _CHANGED = "it was changed by hand or written by another crossfade; restore it or fit again"
 
-MIGRATIONS: dict[int, Callable[[Bundle], Bundle]] = {}
+
+def _with_nothing_derived(bundle: Bundle) -> Bundle:
+    return replace(bundle, header={**bundle.header, "derived": []})
+
+
+MIGRATIONS: dict[int, Callable[[Bundle], Bundle]] = {1: _with_nothing_derived}
 """From each older schema to the next one. A schema that no chain of these leads on from is refused."""
 
 

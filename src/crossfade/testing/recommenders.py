@@ -248,6 +248,18 @@ def check_embeddings_fit_the_data(make: Maker) -> None:
     assert cold.all() or not cold.any()
 
 
+def check_products_are_the_scores(make: Maker) -> None:
+    """Models that say their scores are products of vectors mean these very scores, and nothing else."""
+    data = checkerboard()
+    model = make().fit(data)
+    for queries in (data.queries(range(4)), Queries.of_items([], data.n_items)):
+        told = model.products(queries)
+        if told is None:
+            return
+        products = np.where(told.known, told.request @ np.nan_to_num(told.item).T, np.nan)
+        np.testing.assert_allclose(products, model.score_batch(queries), rtol=1e-4, atol=1e-6)
+
+
 def check_evidence_counts(make: Maker) -> None:
     """History volume and item support are plain counts; recency needs a time to be known."""
     data = checkerboard()

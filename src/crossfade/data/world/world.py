@@ -1,6 +1,6 @@
 """`make_world`: a data set whose every play has a known reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -35,9 +35,9 @@ class World:
 
     config: WorldConfig
     dataset: Dataset
-    truth: pl.DataFrame
-    listeners: pl.DataFrame
-    tracks: pl.DataFrame
+    truth: pl.DataFrame = field(repr=False)
+    listeners: pl.DataFrame = field(repr=False)
+    tracks: pl.DataFrame = field(repr=False)
 
 
 def make_world(config: WorldConfig | None = None, seed: int = 0) -> World:

@@ -16,7 +16,7 @@ from crossfade.features.text import TextEncoder, item_texts, make_encoder
 from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.registry import restore_encoder
 from crossfade.recommenders.attribution import Attribution, without_each
-from crossfade.recommenders.base import Change, Embeddings, Recommender
+from crossfade.recommenders.base import Change, Embeddings, Products, Recommender
 from crossfade.recommenders.kernels import cosines, factor_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.inputs import ItemInputs, from_middle
@@ -167,6 +167,12 @@ class TwoTower(Recommender[TwoTowerConfig]):
         scores = factor_products(user, np.nan_to_num(self._item)) / temperature
         scores[:, np.isnan(self._item[:, 0])] = np.nan
         return scores
+
+    def products(self, queries: Queries) -> Products:
+        """See `Recommender.products`."""
+        user = joined_users(self._vectors(queries), self._networks)
+        temperature = np.float32(joined_temperature(self._networks))
+        return Products(user / temperature, self._item, ~np.isnan(self._item[:, 0]))
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """What the score loses without each of the newest items of the history; see `tower_parts`.
