@@ -139,26 +139,55 @@ def test_what_was_played_last_is_said_by_the_base_that_gives_more() -> None:
         assert reason.type == kind
 
 
-def test_ratings_are_a_reason_only_where_they_made_the_score() -> None:
-    def reasons(ratings: Acclaim) -> list[str | None]:
+def test_ratings_are_a_reason_only_where_they_are_many_and_good_and_made_the_score() -> None:
+    def reasons(ratings: Acclaim | None, part: float = 1.0) -> list[tuple[str | None, int | None]]:
         found = find_reasons(
-            {"knn": one(1.0)}, {"knn": base([[1.0]], [4])}, acclaim=[ratings], config=LOOSE
+            {"tower": one(1.0)},
+            {"tower": base([[3.0, 0.0], [0.0, part]], [4, NONE], attributes=("acclaim",))},
+            acclaim=None if ratings is None else [ratings],
+            config=LOOSE,
         )
-        return [reason.name for reason in found[0] if reason.type == "acclaim"]
+        assert [r.contribution for r in found[0] if r.type == "history"] == pytest.approx([0.75])
+        return [(r.name, r.n_ratings) for r in found[0] if r.type == "acclaim"]
 
-    assert reasons(Acclaim(0.9, 1_000, None)) == []  # nothing reads ratings
-    assert reasons(Acclaim(0.9, 1_000, -0.1)) == []
-    assert reasons(Acclaim(0.8, 1_000, 0.5)) == []  # good, not above the bound
-    assert reasons(Acclaim(float("nan"), 0, 0.5)) == []
+    assert reasons(None) == []
+    assert reasons(Acclaim(0.8, 1_000)) == []  # good, not above the bound
+    assert reasons(Acclaim(float("nan"), 0)) == []
     for n_ratings, names in (
         (99, []),
-        (100, ["well_rated"]),
-        (199, ["well_rated"]),
-        (200, ["agreed"]),
-        (499, ["agreed"]),
-        (500, ["acclaimed"]),
+        (100, [("well_rated", 100)]),
+        (199, [("well_rated", 199)]),
+        (200, [("agreed", 200)]),
+        (499, [("agreed", 499)]),
+        (500, [("acclaimed", 500)]),
     ):
-        assert reasons(Acclaim(0.9, n_ratings, 0.5)) == names
+        assert reasons(Acclaim(0.9, n_ratings)) == names
+
+
+def test_ratings_that_speak_against_an_item_or_were_not_read_are_no_reason() -> None:
+    acclaimed = [Acclaim(0.9, 1_000)]
+    for parts, attributes in (([[1.0, -0.2]], ("acclaim",)), ([[1.0]], ())):
+        found = find_reasons(
+            {"tower": one(1.0)},
+            {"tower": base(parts, [4], attributes=attributes)},
+            acclaim=acclaimed,
+            config=LOOSE,
+        )
+        assert [reason.type for reason in found[0]] == ["history"]
+
+
+def test_what_sounds_alike_is_said_apart_from_what_is_guessed() -> None:
+    parts = [[1.0, 2.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 4.0]]
+    found = find_reasons(
+        {"tower": one(8.0)},
+        {"tower": base(parts, [4, 5, 6], attributes=("sound", "guessed_sound"))},
+    )
+    assert [(r.type, r.history_rows) for r in found[0]] == [
+        ("guessed_sound", (6,)),
+        ("sound", (4, 5)),
+        ("history", (4,)),
+    ]
+    assert [r.contribution for r in found[0]] == pytest.approx([4.0, 3.0, 1.0])
 
 
 def test_thresholds_of_acclaim_must_not_fall() -> None:

@@ -9,6 +9,7 @@ from crossfade.explain.sentences import (
     Certainty,
     Explanation,
     Names,
+    Note,
     SentenceConfig,
     UncertaintyLimits,
     explain,
@@ -79,6 +80,8 @@ def test_only_the_first_kinds_and_names_are_said() -> None:
         (because("session", 0), "it goes with “Blue Moon”, which came last"),
         (because("mood", 0, name="calm"), "you choose what is calm"),
         (because("description", 0), "it is described much like “Blue Moon”"),
+        (because("sound", 0), "it sounds like “Blue Moon”"),
+        (because("guessed_sound", 0), "by guessed audio features it sounds like “Blue Moon”"),
         (because("people", 0, name="jazz"), "people who share your taste for jazz like it"),
         (because("taste", name="jazz"), "you asked for jazz"),
         (because("acclaim", name="well_rated", n=120), "it is well rated (120 ratings)"),
@@ -127,6 +130,33 @@ def test_an_adapted_gate_is_told() -> None:
     assert said.endswith("(a discovery and adapted to your own reactions).")
 
 
+@pytest.mark.parametrize(
+    ("level", "n", "note"),
+    [
+        ("well_rated", 120, "well rated: 120 ratings"),
+        ("agreed", 250, "people agree that it is good: 250 ratings"),
+        ("acclaimed", 1200, "widely acclaimed: 1,200 ratings"),
+    ],
+)
+def test_good_ratings_are_a_note_unless_they_are_a_reason(level: str, n: int, note: str) -> None:
+    def told(*reasons: Reason) -> Explanation:
+        praise = Note("acclaim", level, n)
+        return explain(2, reasons, Certainty(0.7), load_words(), names=NAMES, acclaim=praise)
+
+    found = told(because("popularity"))
+    assert found.sentence == f"Recommended because many others like it ({note})."
+    assert found.notes == (Note("acclaim", level, n),)
+    both = told(because("popularity"), because("acclaim", name=level, n=n))
+    assert both.sentence is not None
+    assert note not in both.sentence
+    assert both.notes == ()
+
+
+def test_without_a_reason_notes_are_not_said_but_known() -> None:
+    found = explain(2, (), Certainty(0.99, 0.6, LIMITS, adapted=True), load_words(), names=NAMES)
+    assert (found.sentence, found.notes) == (None, (Note("discovery"), Note("adapted")))
+
+
 def test_limits_are_shares_of_what_was_served() -> None:
     limits = UncertaintyLimits.of(np.append(np.arange(11.0), np.nan), (0.2, 0.7, 0.9))
     assert limits == UncertaintyLimits(2.0, 7.0, 9.0)
@@ -140,8 +170,13 @@ def test_thresholds_must_not_rise() -> None:
 
 
 def test_an_explanation_is_plain_json() -> None:
-    found = Explanation(2, (because("genre", 0, name="jazz"),), "Because.")
+    notes = (Note("acclaim", "agreed", 250), Note("discovery"))
+    found = Explanation(2, (because("genre", 0, name="jazz"),), "Because.", notes)
     plain = json.loads(json.dumps(found.to_json(lambda row: f"i{row}")))
     assert plain["item_id"] == "i2"
     assert plain["sentence"] == "Because."
+    assert plain["notes"] == [
+        {"type": "acclaim", "name": "agreed", "n_ratings": 250},
+        {"type": "discovery", "name": None, "n_ratings": None},
+    ]
     assert plain["reasons"][0]["evidence"] == {"items": ["i0"], "name": "jazz", "n_ratings": None}

@@ -11,7 +11,7 @@ from tests.features.logs import START, minute_us
 
 from crossfade.data import Dataset, Target
 from crossfade.errors import DataError
-from crossfade.features.acclaim import ACCLAIM_FEATURES, ItemAcclaim
+from crossfade.features.acclaim import ACCLAIM_FEATURES, ItemAcclaim, ratings_before
 
 POPULARITY, N_RATINGS, MEAN = (
     [x.name for x in ACCLAIM_FEATURES].index(name)
@@ -131,3 +131,27 @@ def test_the_future_never_changes_a_block_and_counts_are_right(
                 mean = sum(rated[item]) / len(rated[item])
                 expected[MEAN] = (mean - min(values)) / (max(values) - min(values))
         np.testing.assert_allclose(block[row], expected, atol=1e-6)
+
+
+@given(RATINGS, st.none() | st.integers(0, 21))
+def test_ratings_of_some_items_are_those_of_the_block(
+    rows: list[Rating], minute: int | None
+) -> None:
+    asked, data = np.array([2, 0, 2], dtype=np.int32), log(*rows)
+    moments = np.full(3, minute_us(99 if minute is None else minute))
+    block = ItemAcclaim.read(data).at(asked, moments)
+    mean, n = ratings_before(data, asked, None if minute is None else minute_us(minute))
+    np.testing.assert_allclose(mean, block[:, MEAN], rtol=1e-6)
+    np.testing.assert_allclose(n, np.nan_to_num(block[:, N_RATINGS]) * 1_000, atol=1e-3)
+
+
+def test_all_ratings_are_counted_and_play_counts_are_none() -> None:
+    item = np.array([0], dtype=np.int32)
+    many = log(*[("a", i, 1 + i % 5) for i in range(1_200)])
+    assert ratings_before(many, item, None)[1].tolist() == [1_200]
+    assert ratings_before(many, item, minute_us(500))[1].tolist() == [500]
+    plays = log(("a", 0, 50), ("b", 1, 3), target=Target(strength="log_value"))
+    for data in (plays, Dataset.build(pl.DataFrame({"user_id": ["u"], "item_id": ["a"]}))):
+        mean, n = ratings_before(data, item, None)
+        assert np.isnan(mean).all()
+        assert n.tolist() == [0]

@@ -1,4 +1,4 @@
-"""When ratings are many and good enough to speak of, and gave something to a score at all."""
+"""When ratings are many and good enough to speak of."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -40,16 +40,13 @@ class Acclaim:
         rating: Mean rating as a share of the way from the lowest rating of anything to the
             highest, as in `features.acclaim`; NaN without ratings.
         n_ratings: How many.
-        contribution: What the fused score loses when the ratings are hidden from the base or
-            fusion model that reads them; None where nothing reads them. Good ratings that no
-            score was made of are no reason for it.
-        bases: Labels of the bases that read them; empty for the fusion model.
     """
 
     rating: float
     n_ratings: int
-    contribution: float | None
-    bases: tuple[str, ...] = ()
+
+
+UNRATED = Acclaim(float("nan"), 0)
 
 
 def acclaim_level(ratings: Acclaim, config: AcclaimConfig) -> str | None:

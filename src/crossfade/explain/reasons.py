@@ -1,13 +1,13 @@
 """`Reason`: evidence that a score rests on, in units of that score; and how reasons are found."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from crossfade.config import Field, Settings
-from crossfade.explain.acclaim import Acclaim, AcclaimConfig, acclaim_level
+from crossfade.explain.acclaim import UNRATED, Acclaim, AcclaimConfig, acclaim_level
 from crossfade.recommenders.attribution import NONE, Attribution
 from crossfade.types import Bools, Doubles, Ints, Rows
 
@@ -18,6 +18,8 @@ ReasonType = Literal[
     "mood",
     "creator",
     "description",
+    "sound",
+    "guessed_sound",
     "people",
     "taste",
     "popularity",
@@ -25,6 +27,15 @@ ReasonType = Literal[
 ]
 
 LABELS: dict[str, ReasonType] = {"genres": "genre", "moods": "mood"}
+
+NAMELESS: tuple[ReasonType, ...] = (
+    "creator",
+    "description",
+    "sound",
+    "guessed_sound",
+    "acclaim",
+)
+"""Types whose attribute is spelled like the type."""
 
 
 class ReasonConfig(Settings):
@@ -67,6 +78,12 @@ class Reason:
     history_rows: tuple[int, ...] = ()
     name: str | None = None
     n_ratings: int | None = None
+
+    def rated(self, level: str | None, ratings: Acclaim) -> "Reason":
+        """With how well the item is rated, where that is the reason."""
+        if self.type != "acclaim":
+            return self
+        return replace(self, name=level, n_ratings=ratings.n_ratings)
 
     def to_json(self, item_id: Callable[[int], str]) -> dict[str, Any]:
         """Plain values; ``item_id`` gives the outside name of an item row."""
@@ -129,6 +146,12 @@ class _Known:
         key[owed] = numbers[part.attribute[owed]]
         return key
 
+    @property
+    def acclaim(self) -> int:
+        """Number of how an item is rated; -1 where no base goes by that."""
+        praise: tuple[ReasonType, None] = ("acclaim", None)
+        return self.first + self.named.index(praise) if praise in self.named else -1
+
     def kind(self, key: int, strongest: int) -> tuple[ReasonType, str | None]:
         """Type and name of evidence; of an item of the history the ``strongest`` base decides."""
         if key >= self.first:
@@ -147,7 +170,7 @@ def _named(attribute: str) -> tuple[ReasonType, str | None]:
         return "people", rest.removeprefix("taste:").partition(":")[2]
     if head == "taste":
         return "taste", rest.partition(":")[2]
-    return ("creator" if head == "creator" else "description"), None
+    return next(kind for kind in NAMELESS if kind == head), None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +189,7 @@ def find_reasons(
     attributions: Mapping[str, Attribution],
     *,
     residual: Doubles | None = None,
-    acclaim: Sequence[Acclaim | None] | None = None,
+    acclaim: Sequence[Acclaim] | None = None,
     config: ReasonConfig | None = None,
 ) -> list[tuple[Reason, ...]]:
     """Reasons for each item of a list, largest contribution first, ties by evidence.
@@ -182,7 +205,9 @@ def find_reasons(
         attributions: What the scores of bases rest on, by label, for the same L items. Bases
             that are left out cannot say, so what they contribute is nobody's reason.
         residual: Part of each fused score that no base accounts for, ``(L,)``; None is 0.
-        acclaim: Ratings of each item, L of them, None for items without; see `Acclaim`.
+        acclaim: Ratings of each item, L of them; None without any. Where a base says that a score
+            owes something to how an item is rated, this is a reason only if the ratings are many
+            and good enough, see `acclaim_level`.
         config: Settings; the defaults if None.
 
     Returns:
@@ -206,26 +231,29 @@ def find_reasons(
         speaks = speaks + np.maximum(np.nan_to_num(contribution), 0)
     labels = tuple(label for label in given if label in attributions)
     known = _Known.of(labels, [attributions[label] for label in labels])
-    entries = _joined(known, [given[label] for label in labels])
+    rated = [UNRATED] * n if acclaim is None else acclaim
+    levels = [acclaim_level(ratings, config.acclaim) for ratings in rated]
+    acclaimed = np.array([level is not None for level in levels], dtype=np.bool_)
+    entries = _joined(known, [given[label] for label in labels], acclaimed)
     of_item = _grouped(entries, speaks, config)
-    made: list[list[Reason]] = [
-        [_reason(entries, group, float(speaks[place]), known, config) for group in groups]
+    return [
+        tuple(
+            _reason(entries, group, float(speaks[place]), known, config).rated(
+                levels[place], rated[place]
+            )
+            for group in groups
+        )
         for place, groups in enumerate(of_item)
     ]
-    for place, ratings in enumerate(acclaim or ()):
-        reason = _acclaimed(ratings, float(speaks[place]), config)
-        if reason is not None:
-            made[place].append(reason)
-            made[place].sort(key=lambda one: -one.contribution)
-    return [tuple(reasons[: config.max_reasons]) for reasons in made]
 
 
-def _joined(known: _Known, given: Sequence[Doubles]) -> _Entries:
-    """All parts in units of the fused score."""
+def _joined(known: _Known, given: Sequence[Doubles], acclaimed: Bools) -> _Entries:
+    """All parts in units of the fused score; those owed to ratings only of items that are acclaimed."""
     parts = []
     for base, (part, contribution) in enumerate(zip(known.found, given, strict=True)):
         key = known.keys(part)
         amount, keep = _amounts(part, key, contribution)
+        keep &= (key != known.acclaim) | acclaimed[part.place]
         columns = (part.place, key, part.history_row, amount, np.full(len(key), base))
         parts.append([column[keep] for column in columns])
     if not parts:
@@ -294,20 +322,3 @@ def _sums(keys: Iterable[int], amounts: Iterable[float]) -> dict[int, float]:
     for key, amount in zip(keys, amounts, strict=True):
         sums[key] = sums.get(key, 0.0) + amount
     return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _acclaimed(ratings: Acclaim | None, speaks: float, config: ReasonConfig) -> Reason | None:
-    """Acclaim as a reason, where ratings are good, many, and gave something to this score."""
-    if ratings is None or ratings.contribution is None:
-        return None
-    level = acclaim_level(ratings, config.acclaim)
-    if level is None or not ratings.contribution >= config.min_share * speaks > 0:
-        return None
-    return Reason(
-        type="acclaim",
-        contribution=ratings.contribution,
-        share=min(ratings.contribution / speaks, 1.0),
-        bases=ratings.bases,
-        name=level,
-        n_ratings=ratings.n_ratings,
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -99,6 +99,28 @@ class Certainty:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that is so, beside the reasons: nothing that the score was made of.
+
+    Attributes:
+        type: ``established``, ``discovery`` or ``exploratory`` says how sure the score is,
+            ``acclaim`` how the item is rated, ``adapted`` that the gate was adapted to the person.
+        name: How well the item is rated, see `acclaim_level`; None for other types.
+        n_ratings: Ratings behind acclaim; None for other types.
+    """
+
+    type: Literal["established", "discovery", "exploratory", "acclaim", "adapted"]
+    name: str | None = None
+    n_ratings: int | None = None
+
+    def said(self, words: Words) -> str:
+        """In words."""
+        if self.n_ratings is None:
+            return words.say(f"note.{self.type}")
+        return words.say(f"note.{self.name}", n_ratings=f"{self.n_ratings:,}")
+
+
+@dataclass(frozen=True)
 class Names:
     """What people call things.
 
@@ -119,11 +141,13 @@ class Explanation:
         item_row: The item.
         reasons: Largest contribution first; empty where nothing is known.
         sentence: The same in words; None where no reason can be put into words.
+        notes: What the sentence says in brackets.
     """
 
     item_row: int
     reasons: tuple[Reason, ...]
     sentence: str | None
+    notes: tuple[Note, ...] = ()
 
     def to_json(self, item_id: Callable[[int], str]) -> dict[str, Any]:
         """Plain values; ``item_id`` gives the outside name of an item row."""
@@ -131,6 +155,7 @@ class Explanation:
             "item_id": item_id(self.item_row),
             "sentence": self.sentence,
             "reasons": [reason.to_json(item_id) for reason in self.reasons],
+            "notes": [vars(note) for note in self.notes],
         }
 
 
@@ -141,22 +166,35 @@ def explain(
     words: Words,
     *,
     names: Names,
+    acclaim: Note | None = None,
     config: SentenceConfig | None = None,
 ) -> Explanation:
     """An item's reasons and the sentence they make.
 
-    The sentence says the reasons of the largest contributions and adds nothing to them. Without
-    a reason there is no sentence: there is no phrase for "something or other".
+    The sentence says the reasons of the largest contributions and adds nothing to them but
+    notes. Without a reason there is no sentence: there is no phrase for "something or other".
+
+    Args:
+        item_row: The item.
+        reasons: Largest contribution first.
+        certainty: How sure the system is of it.
+        words: Phrases.
+        names: What the items are called.
+        acclaim: How the item is rated, where that is worth a note; left out where it is a reason.
+        config: Settings; the defaults if None.
     """
     config = config or SentenceConfig()
+    notes = _notes(certainty)
+    if acclaim is not None and all(reason.type != "acclaim" for reason in reasons):
+        notes.append(acclaim)
     clauses = _clauses(item_row, reasons, words, names, config)
     sentence = None
     if clauses:
         said = {"opening": _opening(certainty, words, config), "reasons": words.listed(clauses)}
-        notes = _notes(certainty, words)
-        key = "sentence.noted" if notes else "sentence.plain"
-        sentence = words.say(key, **said, **({"notes": words.listed(notes)} if notes else {}))
-    return Explanation(item_row, tuple(reasons), sentence)
+        if notes:
+            said["notes"] = words.listed([note.said(words) for note in notes])
+        sentence = words.say("sentence.noted" if notes else "sentence.plain", **said)
+    return Explanation(item_row, tuple(reasons), sentence, tuple(notes))
 
 
 def _clauses(
@@ -182,7 +220,7 @@ def _clause(
     if kind == "creator":
         creator = names.creator(item_row)
         return None if creator is None else words.say("reason.creator", creator=creator)
-    if kind in {"history", "session", "description"}:
+    if kind in {"history", "session", "description", "sound", "guessed_sound"}:
         rows = [row for reason in same for row in reason.history_rows]
         titles = list(dict.fromkeys(names.title(row) for row in rows))[: config.max_names]
         items = [words.say("name.item", title=title) for title in titles]
@@ -199,17 +237,17 @@ def _opening(certainty: Certainty, words: Words, config: SentenceConfig) -> str:
     return words.say("opening.unsure")
 
 
-def _notes(certainty: Certainty, words: Words) -> list[str]:
+def _notes(certainty: Certainty) -> list[Note]:
     """What is known of how sure the score is, and whether the gate was adapted."""
     notes = []
     limits, uncertainty = certainty.limits, certainty.uncertainty
     if limits is not None and uncertainty is not None:
         if uncertainty > limits.exploratory:
-            notes.append(words.say("note.exploratory"))
+            notes.append(Note("exploratory"))
         elif uncertainty > limits.discovery:
-            notes.append(words.say("note.discovery"))
+            notes.append(Note("discovery"))
         elif uncertainty < limits.established:
-            notes.append(words.say("note.established"))
+            notes.append(Note("established"))
     if certainty.adapted:
-        notes.append(words.say("note.adapted"))
+        notes.append(Note("adapted"))
     return notes

@@ -30,6 +30,8 @@ PLACEHOLDERS: dict[str, frozenset[str]] = {
         "reason.mood": "names",
         "reason.creator": "creator",
         "reason.description": "items",
+        "reason.sound": "items",
+        "reason.guessed_sound": "items",
         "reason.people": "names",
         "reason.taste": "names",
         "reason.popularity": "",
@@ -43,6 +45,9 @@ PLACEHOLDERS: dict[str, frozenset[str]] = {
         "note.discovery": "",
         "note.exploratory": "",
         "note.adapted": "",
+        "note.well_rated": "n_ratings",
+        "note.agreed": "n_ratings",
+        "note.acclaimed": "n_ratings",
         "sentence.plain": "opening reasons",
         "sentence.noted": "opening reasons notes",
     }.items()

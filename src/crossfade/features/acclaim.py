@@ -133,9 +133,45 @@ class ItemAcclaim:
         return out.astype(np.float32)
 
 
+def ratings_before(dataset: Dataset, item_rows: Rows, as_of_us: int | None) -> tuple[Doubles, Ints]:
+    """Mean rating of some items and how many made it, strictly before one moment.
+
+    One look through the log for all of them, where `ItemAcclaim` answers many moments.
+
+    Args:
+        dataset: The log.
+        item_rows: Which items, ``(n,)``.
+        as_of_us: When; None takes the whole log.
+
+    Returns:
+        The mean as in ``mean_rating`` of `ACCLAIM_FEATURES`, NaN likewise, and the count.
+    """
+    if not _has_ratings(dataset):
+        return np.full(len(item_rows), np.nan), np.zeros(len(item_rows), dtype=np.int64)
+    events = dataset.events.select("item_row", pl.col("value").cast(pl.Float64).fill_nan(None))
+    if as_of_us is not None and dataset.time_us is not None:
+        events = events.head(int(np.searchsorted(dataset.time_us, as_of_us)))
+    low, high = events.select(low=pl.col("value").min(), high=pl.col("value").max()).row(0)
+    asked = pl.DataFrame({"item_row": item_rows}, schema={"item_row": events.schema["item_row"]})
+    rated = events.join(asked, on="item_row", how="semi").group_by("item_row")
+    found = asked.join(
+        rated.agg(mean=pl.col("value").mean(), n=pl.col("value").count()),
+        on="item_row",
+        how="left",
+        maintain_order="left",
+    )
+    mean: Doubles = found["mean"].fill_null(np.nan).to_numpy()
+    n: Ints = found["n"].fill_null(0).cast(pl.Int64).to_numpy()
+    return (np.full(len(mean), np.nan) if low == high else (mean - low) / (high - low)), n
+
+
+def _has_ratings(dataset: Dataset) -> bool:
+    return "value" in dataset.events.columns and dataset.target.strength != "log_value"
+
+
 def _ratings(dataset: Dataset) -> Doubles:
     """Rating of each event, NaN where it is none."""
-    if "value" not in dataset.events.columns or dataset.target.strength == "log_value":
+    if not _has_ratings(dataset):
         return np.full(dataset.n_events, np.nan)
     value: Doubles = dataset.events["value"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     return value

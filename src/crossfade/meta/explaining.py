@@ -1,26 +1,24 @@
 """Why each item of a list is there: from contributions and evidence to reasons and sentences."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from crossfade.data import Dataset, Queries
+from crossfade.explain.acclaim import Acclaim, acclaim_level
 from crossfade.explain.reasons import find_reasons
-from crossfade.explain.sentences import (
-    Certainty,
-    Explanation,
-    Names,
-    explain,
-)
+from crossfade.explain.sentences import Certainty, Explanation, Names, Note, explain
 from crossfade.explain.words import load_words
+from crossfade.features.acclaim import ratings_before
 from crossfade.meta.blending import Blend
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.learning import LearnedBlend
 from crossfade.meta.serving import Served
 from crossfade.recommenders.attribution import Attribution
 from crossfade.recommenders.base import Recommender
-from crossfade.types import Bools, Doubles
+from crossfade.types import Bools, Doubles, Ints, Rows
 
 
 class Explainer:
@@ -48,6 +46,7 @@ class Explainer:
         self.bases, self.blend, self.config = bases, blend, config
         self.model = None if learned is None else learned.model
         self.limits = None if learned is None else learned.limits
+        self._dataset = dataset
         self._words = load_words(config.pack, config.language)
         items = dataset.items
         titles, creators = (
@@ -77,7 +76,10 @@ class Explainer:
             attribution = self.bases[label].attribute(query, rows)
             if attribution is not None:
                 found[label] = attribution
-        reasons = find_reasons(contributions, found, residual=residual, config=self.config.reasons)
+        acclaim = self._acclaim(query, rows)
+        reasons = find_reasons(
+            contributions, found, residual=residual, acclaim=acclaim, config=self.config.reasons
+        )
         adapted = self._adapted(served)
         return [
             explain(
@@ -86,6 +88,7 @@ class Explainer:
                 self._certainty(served, at, adapted=bool(adapted[at])),
                 self._words,
                 names=self._names,
+                acclaim=self._noted(acclaim[at]),
                 config=self.config.sentences,
             )
             for at, row in enumerate(rows)
@@ -110,6 +113,24 @@ class Explainer:
             given = self.model.contributions(signals, served.place, fused)
         by_label = dict(zip(labels, given.centred.T, strict=True))
         return by_label, given.centred_residual - average
+
+    @cached_property
+    def _rated(self) -> tuple[Doubles, Ints]:
+        """Mean rating of every item by the whole log, and how many made it; kept for all requests."""
+        everything = np.arange(self._dataset.n_items, dtype=np.int32)
+        return ratings_before(self._dataset, everything, None)
+
+    def _acclaim(self, query: Queries, rows: Rows) -> list[Acclaim]:
+        """Ratings of some items as of the request."""
+        if query.as_of_us is None:
+            mean, n = (part[rows] for part in self._rated)
+        else:
+            mean, n = ratings_before(self._dataset, rows, int(query.as_of_us[0]))
+        return [Acclaim(*one) for one in zip(mean.tolist(), n.tolist(), strict=True)]
+
+    def _noted(self, ratings: Acclaim) -> Note | None:
+        level = acclaim_level(ratings, self.config.reasons.acclaim)
+        return None if level is None else Note("acclaim", level, ratings.n_ratings)
 
     def _adapted(self, served: Served) -> Bools:
         """Whether what is known of this person alone moved the weights of each item, ``(n,)``."""

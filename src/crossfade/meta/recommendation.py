@@ -41,6 +41,7 @@ class Recommendation:
         propensity: Chance that the item stands where it does; 1 but for explored places.
         why: The reasons as a sentence; None where none was asked for, or none is known.
         reasons: What the score rests on, the largest contribution first; see `explain.reasons`.
+        notes: What else the sentence says, such as that the item is a discovery; see `Note`.
     """
 
     rank: int
@@ -54,6 +55,7 @@ class Recommendation:
     propensity: float = 1.0
     why: str | None = None
     reasons: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    notes: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:

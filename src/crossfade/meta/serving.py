@@ -228,14 +228,19 @@ class ListMaker:
         parts = (score[place], chance[place], doubt[place])
         return Served(ranked, *parts, by_model, weights, there[place], told)
 
-    def _told(
-        self, why: Sequence[Explanation] | None, n: int
-    ) -> list[tuple[str | None, tuple[dict[str, Any], ...]]]:
-        """Sentence and reasons of each item."""
+    def _told(self, why: Sequence[Explanation] | None, n: int) -> list[dict[str, Any]]:
+        """Sentence, reasons and notes of each item, as `Recommendation` has them."""
         if why is None:
-            return [(None, ())] * n
+            return [{}] * n
         item_id = self._ids.id
-        return [(one.sentence, tuple(r.to_json(item_id) for r in one.reasons)) for one in why]
+        return [
+            {
+                "why": one.sentence,
+                "reasons": tuple(reason.to_json(item_id) for reason in one.reasons),
+                "notes": tuple(vars(note) for note in one.notes),
+            }
+            for one in why
+        ]
 
     def lines(
         self, query: Queries, served: Served, why: Sequence[Explanation] | None = None
@@ -258,8 +263,7 @@ class ListMaker:
                 probability=_known(served.probability[at]),
                 uncertainty=_known(served.uncertainty[at]),
                 propensity=float(served.ranked.propensity[at]),
-                why=told[at][0],
-                reasons=told[at][1],
+                **told[at],
             )
             for at, (item_id, title, creator) in enumerate(self.names.of(rows))
         )

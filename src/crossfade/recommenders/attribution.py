@@ -42,7 +42,9 @@ class Attribution:
         rest: What the parts leave of each score, ``(L,)``; NaN where there is no score.
         attributes: What parts are owed to. ``genres:jazz`` and ``moods:calm``: the label is on
             both items. ``creator``: both are by the same one. ``description``: words or tags
-            of both. ``taste:genres:jazz``: the person named the label and the item carries it.
+            of both. ``sound``: both sound alike, by measured audio features; ``guessed_sound``: by
+            features some of which are guesses. ``acclaim``: how the item is rated.
+            ``taste:genres:jazz``: the person named the label and the item carries it.
             ``people:genres:jazz`` and ``people:taste:genres:jazz``: people share the taste for a
             label of the history item, or for one the person named; the item need not carry it.
         in_session: Whether the history items speak as what was played last, rather than as

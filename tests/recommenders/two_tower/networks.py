@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from crossfade.data import Dataset
+from crossfade.features.acclaim import ItemAcclaim
 from crossfade.features.text import item_texts
 from crossfade.features.text.registry import restore_encoder
 from crossfade.recommenders.two_tower.examples import (
@@ -48,7 +49,8 @@ def items_of(model: TwoTower, dataset: Dataset) -> ItemBatch:
     texts = restore_encoder("tfidf", settings, arrays).encode(item_texts(dataset.items))
     items = ItemInputs.make(model._reader.items, model._reader.schema, texts)
     known = dataset.known_items(None)
-    material = Material(PositiveLog.read(dataset), items, known, model._reader.read)
+    acclaim = ItemAcclaim.read(dataset) if model.config.item.rating_dim else None
+    material = Material(PositiveLog.read(dataset), items, known, model._reader.read, acclaim)
     return item_batch(material, np.arange(dataset.n_items, dtype=np.int32), None)
 
 

@@ -34,6 +34,7 @@ def test_what_was_written_down_reads_back_the_same() -> None:
             r"item.dropout needs one value per .* \(2\), got 1",
         ),
         ({"user": {"time": True}}, r'need examples.order "future", got "held_out"'),
+        ({"item": {"rating_dim": 4}}, r'need examples.order "future", got "held_out"'),
         (
             {"user": {"history": False, "genre_dim": 0, "mood_dim": 0}},
             "the user tower reads nothing",

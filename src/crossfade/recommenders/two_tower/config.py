@@ -282,10 +282,11 @@ class TwoTowerConfig(Settings):
                     f"got {len(tower.dropout)}"
                 )
         user = self.user
-        if self.examples.order != "future" and (user.time or user.trends or user.activity_dim):
+        needs_moment = user.time or user.trends or user.activity_dim or self.item.rating_dim
+        if self.examples.order != "future" and needs_moment:
             raise ValueError(
-                f'user.time, user.trends and user.activity_dim need examples.order "future", got '
-                f'"{self.examples.order}": only there an example has a moment'
+                "user.time, user.trends, user.activity_dim and item.rating_dim need examples.order "
+                f'"future", got "{self.examples.order}": only there an example has a moment'
             )
         if not (user.history or user.id_dim or user.genre_dim or user.mood_dim):
             raise ValueError("the user tower reads nothing; set user.history or a width above 0")

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import shutil
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossfade.data import Dataset, Queries
+from crossfade.features.acclaim import ACCLAIM_FEATURES
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.examples import (
     Examples,
@@ -22,13 +24,21 @@ from crossfade.recommenders.two_tower.examples import (
     user_batch,
 )
 from crossfade.recommenders.two_tower.losses import cosine_embedding, sampled_softmax
-from crossfade.recommenders.two_tower.towers import Sizes, TwoTower, check_widths
+from crossfade.recommenders.two_tower.towers import (
+    N_RATINGS,
+    ItemBatch,
+    Sizes,
+    TwoTower,
+    check_widths,
+)
 from crossfade.training.device import moved
 from crossfade.training.history import History
 from crossfade.training.loop import train
 from crossfade.types import Arrays, Floats, Rows
 
 ITEMS_AT_ONCE = 8192
+
+MEAN_RATING = [feature.name for feature in ACCLAIM_FEATURES].index("mean_rating")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,8 @@ class Trained:
         found: Item vectors before normalisation, ``(n_items, output_dim)``.
         pooled: Item vectors for pooling, same shape.
         temperature: Cosines are divided by it.
+        hidden: ``found`` as it would be, were something not known of the items: ``sound`` their audio
+            features, ``acclaim`` their mean rating. Only what the tower reads and some item has.
         history: The course of training, None where nobody had two positives to learn from.
     """
 
@@ -47,6 +59,7 @@ class Trained:
     found: Floats
     pooled: Floats
     temperature: float
+    hidden: dict[str, Floats]
     history: History | None
 
 
@@ -87,9 +100,9 @@ def train_two_tower(
             torch.from_numpy(trained), torch.from_numpy(able.astype(np.int64) + 1)
         )
     end_us = None if dataset.time_us is None else int(dataset.time_us[-1]) + 1
-    found, pooled = _item_vectors(network, material, end_us)
+    found, pooled, hidden = _item_vectors(network, material, end_us)
     weights = {name: w.detach().numpy() for name, w in network.state_dict().items()}
-    return Trained(weights, found, pooled, float(network.temperature.detach()), history)
+    return Trained(weights, found, pooled, float(network.temperature.detach()), hidden, history)
 
 
 def _train(
@@ -226,13 +239,47 @@ class _Validation:
 
 def _item_vectors(
     network: TwoTower, material: Material, as_of_us: int | None
-) -> tuple[Floats, Floats]:
-    """Vectors of the whole catalogue."""
-    n_items, parts = len(material.items), []
+) -> tuple[Floats, Floats, dict[str, Floats]]:
+    """Vectors of the whole catalogue, and what they would be without knowing something."""
+    hiding = _hiding(network, material, as_of_us)
+    parts: list[list[Floats]] = []
     with torch.no_grad():
-        for start in range(0, n_items, ITEMS_AT_ONCE):
-            rows = np.arange(start, min(start + ITEMS_AT_ONCE, n_items), dtype=np.int32)
-            found, pooled = network.item(item_batch(material, rows, as_of_us))
-            parts.append((found.numpy(), pooled.numpy()))
-    found, pooled = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return found, pooled
+        for rows in _pieces(len(material.items)):
+            items = item_batch(material, rows, as_of_us)
+            found, pooled = network.item(items)
+            less = [network.item(hide(items))[0] for hide in hiding.values()]
+            parts.append([vectors.numpy() for vectors in (found, pooled, *less)])
+    found, pooled, *less = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return found, pooled, dict(zip(hiding, less, strict=True))
+
+
+def _pieces(n_items: int) -> Iterator[Rows]:
+    for start in range(0, n_items, ITEMS_AT_ONCE):
+        yield np.arange(start, min(start + ITEMS_AT_ONCE, n_items), dtype=np.int32)
+
+
+def _hiding(
+    network: TwoTower, material: Material, as_of_us: int | None
+) -> dict[str, Callable[[ItemBatch], ItemBatch]]:
+    """What can be hidden from the item tower, and how."""
+    found: dict[str, Callable[[ItemBatch], ItemBatch]] = {}
+    if network.item.audio is not None and material.items.confidence.any():
+        found["sound"] = _without_audio
+    if network.item.rating is not None and material.acclaim is not None:
+        everything = np.arange(len(material.items), dtype=np.int32)
+        moment = None if as_of_us is None else np.full(len(everything), as_of_us, dtype=np.int64)
+        if np.isfinite(material.acclaim.at(everything, moment)[:, MEAN_RATING]).any():
+            found["acclaim"] = _without_rating
+    return found
+
+
+def _without_audio(items: ItemBatch) -> ItemBatch:
+    nothing = torch.zeros_like(items.audio)
+    return replace(items, audio=nothing, confidence=nothing)
+
+
+def _without_rating(items: ItemBatch) -> ItemBatch:
+    assert items.rating is not None
+    rating = items.rating.clone()
+    rating[:, [MEAN_RATING, N_RATINGS + MEAN_RATING]] = 0.0  # the value, and that it is known
+    return replace(items, rating=rating)

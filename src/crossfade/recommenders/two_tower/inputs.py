@@ -15,6 +15,9 @@ from crossfade.features.users import history_weights, label_preferences, request
 from crossfade.recommenders.two_tower.config import UserTowerConfig
 from crossfade.types import Bools, Csr, Floats, Ints, Rows
 
+N_NUMERIC = 4
+"""Columns of `ItemInputs.numeric`."""
+
 MIDDLE = 0.5
 """Audio features lie in [0, 1]; a feature of no confidence counts as this."""
 
@@ -61,7 +64,7 @@ class ItemInputs:
             creator=arrays.creator_row,
             genres=_padded(arrays.genre_indptr, arrays.genre_row, len(schema.genres)),
             moods=_padded(arrays.mood_indptr, arrays.mood_row, len(schema.moods)),
-            audio=np.nan_to_num(arrays.audio - np.float32(MIDDLE), nan=0.0),
+            audio=from_middle(arrays.audio),
             confidence=arrays.audio_confidence,
             numeric=np.hstack([np.nan_to_num(arrays.numeric), numbers]).astype(np.float32),
             has_content=has_text | heard | (arrays.creator_row > 0) | (n_labels > 0),
@@ -148,6 +151,11 @@ class UserInputs:
             trends=_trends(queries, schema, trends) if config.trends else None,
             activity=activity,
         )
+
+
+def from_middle(audio: Floats) -> Floats:
+    """Audio features as distances from the middle; 0 where missing."""
+    return np.asarray(np.nan_to_num(audio - np.float32(MIDDLE), nan=0.0))
 
 
 def _trends(queries: Queries, schema: ItemSchema, trends: LabelTrends | None) -> Floats:

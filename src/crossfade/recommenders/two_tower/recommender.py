@@ -1,6 +1,7 @@
 """Two-tower recommender: what people did and what items are, in one space."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from crossfade.features.acclaim import ItemAcclaim
 from crossfade.features.text import TextEncoder, item_texts, make_encoder
 from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.registry import restore_encoder
-from crossfade.recommenders.attribution import Attribution, of_parts, without_each
+from crossfade.recommenders.attribution import Attribution, without_each
 from crossfade.recommenders.base import Change, Embeddings, Products, Recommender
 from crossfade.recommenders.kernels import cosines, factor_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
-from crossfade.recommenders.two_tower.inputs import ItemInputs
+from crossfade.recommenders.two_tower.inputs import ItemInputs, from_middle
+from crossfade.recommenders.two_tower.parts import LEFT_OUT, Asked, newest, tower_parts
 from crossfade.recommenders.two_tower.reader import Reader
 from crossfade.recommenders.two_tower.serving import (
     Network,
@@ -29,9 +31,6 @@ from crossfade.recommenders.two_tower.serving import (
 from crossfade.recommenders.two_tower.weekly import carried_over, previous_vectors, update_users
 from crossfade.training.history import History
 from crossfade.types import Arrays, Bools, Csr, Floats, Rows
-
-LEFT_OUT = 20
-"""Items of a history that are left out one by one to see what a score owes to them, the newest ones."""
 
 KEPT = ("output_dim", "n_networks", "encoder", "item", "user")
 """Settings that weights belong to, which no update can change."""
@@ -67,6 +66,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
 
     _reader: Reader
     _item: Floats
+    _hidden: dict[str, Floats]
     _user: Floats
     _networks: tuple[Network, ...]
     _encoder: tuple[dict[str, Any], Arrays]
@@ -149,6 +149,9 @@ class TwoTower(Recommender[TwoTowerConfig]):
         speaks = (items.has_content | (known & self.config.item.id_residual)) & (log.pairs.nnz > 0)
         found = [np.where(speaks[:, None], t.found, np.float32(np.nan)) for t in trained]
         self._item = joined_items(found)
+        self._hidden = {
+            what: joined_items([t.hidden[what] for t in trained]) for what in trained[0].hidden
+        }
         vectors = self._vectors(dataset.queries(np.arange(dataset.n_users, dtype=np.int32)))
         self._user = joined_users(vectors, self._networks)
         courses = [_course(t.history) for t in trained if t.history is not None]
@@ -172,19 +175,41 @@ class TwoTower(Recommender[TwoTowerConfig]):
         return Products(user / temperature, self._item, ~np.isnan(self._item[:, 0]))
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
-        """What the score loses without each of the newest items of the history.
+        """What the score loses without each of the newest items of the history; see `tower_parts`.
 
         The towers are not linear, so these parts do not add up to the score; ``rest`` is what
         they leave. Items beyond the newest `LEFT_OUT` are in it as well.
         """
-        liked = _newest(query, LEFT_OUT)
-        user = joined_users(self._vectors(without_each(query, liked)), self._networks)
-        temperature = np.float32(joined_temperature(self._networks))
-        scores = factor_products(user, np.nan_to_num(self._item[item_rows])) / temperature
-        parts = (scores[0] - scores[1:]).T
-        rest = scores[0] - parts.sum(axis=1)
-        rest[np.isnan(self._item[item_rows, 0])] = np.nan
-        return of_parts(item_rows, liked, parts, rest)
+        liked = newest(query, LEFT_OUT)
+        less = self._vectors(without_each(query, liked))
+        unheard = self._unheard(query, liked) if "sound" in self._hidden else less
+        asked = Asked(
+            item_rows,
+            self._item[item_rows],
+            {what: vectors[item_rows] for what, vectors in self._hidden.items()},
+            liked,
+            partial(self._met, less),
+            partial(self._met, unheard),
+        )
+        return tower_parts(asked, self._reader.items, self._reader.schema.audio_spread)
+
+    def _met(self, vectors: list[Floats], items: Floats) -> Floats:
+        """Scores where vectors of requests meet those of items, ``(n, L)``."""
+        user = joined_users(vectors, self._networks)
+        return factor_products(user, items) / np.float32(joined_temperature(self._networks))
+
+    def _unheard(self, query: Queries, liked: Rows) -> list[Floats]:
+        """As `_vectors`: one request as it is, and as if nobody knew how each of some items sounds."""
+        inputs = self._reader.read(query.take(np.zeros(1 + len(liked), dtype=np.int64)))
+        weight = inputs.history[[0]].toarray()[0, liked]
+        audio = from_middle(self._reader.items.audio[liked])
+        sure = self._reader.items.audio_confidence[liked]
+        found = []
+        for network in self._networks:
+            moved = np.zeros((1 + len(liked), self.config.output_dim), dtype=np.float32)
+            moved[1:] -= weight[:, None] * network.sound(audio, sure, self.config.item)
+            found.append(network.users(inputs, self.config.user, moved))
+        return found
 
     def _vectors(self, queries: Queries) -> list[Floats]:
         """What each network says of some requests, before normalisation."""
@@ -229,6 +254,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
         return {
             "item": self._item,
             "user": self._user,
+            **{f"hidden.{what}": vectors for what, vectors in self._hidden.items()},
             **pack_strings("json", [json.dumps(self._health), json.dumps(settings)]),
             **{f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()},
         }
@@ -244,18 +270,15 @@ class TwoTower(Recommender[TwoTowerConfig]):
             return Network(weights, pooled, float(weights.pop("temperature")[0]))
 
         self._item, self._user = (state[name].astype(np.float32) for name in ("item", "user"))
+        # Networks saved before this was kept can name neither sound nor acclaim.
+        self._hidden = {
+            what: vectors.astype(np.float32) for what, vectors in part("hidden").items()
+        }
         health, settings = unpack_strings("json", state)
         self._health = json.loads(health)
         self._encoder = (json.loads(settings), part("encoder"))
         self._networks = tuple(network(place) for place in range(self.config.n_networks))
         self._reader = Reader.from_arrays(part("reader"), self.config.item, self.config.user)
-
-
-def _newest(query: Queries, most: int) -> Rows:
-    """The items of one history that were wanted last, ascending."""
-    wanted = query.item_row[query.strength > 0][::-1]
-    rows, last = np.unique(wanted, return_index=True)
-    return np.sort(rows[np.argsort(last, kind="stable")[:most]]).astype(np.int32)
 
 
 def _weekly(config: TwoTowerConfig) -> TwoTowerConfig:

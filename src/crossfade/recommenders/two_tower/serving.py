@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossfade.recommenders.kernels import factor_products, weighted_sums
-from crossfade.recommenders.two_tower.config import UserTowerConfig
-from crossfade.recommenders.two_tower.inputs import UserInputs
+from crossfade.recommenders.two_tower.config import ItemTowerConfig, UserTowerConfig
+from crossfade.recommenders.two_tower.inputs import N_NUMERIC, UserInputs
 from crossfade.types import Arrays, Floats
 
 
@@ -25,15 +25,32 @@ class Network:
     pooled: Floats
     temperature: float
 
-    def users(self, inputs: UserInputs, config: UserTowerConfig) -> Floats:
-        """Vectors of requests before normalisation, ``(n, output_dim)``."""
+    def users(
+        self, inputs: UserInputs, config: UserTowerConfig, moved: Floats | None = None
+    ) -> Floats:
+        """Vectors of requests before normalisation, ``(n, output_dim)``; see `user_vectors`."""
         prefix = "user."
         tower = {
             name.removeprefix(prefix): w
             for name, w in self.weights.items()
             if name.startswith(prefix)
         }
-        return user_vectors(inputs, tower, self.pooled, config)
+        return user_vectors(inputs, tower, self.pooled, config, moved)
+
+    def sound(self, audio: Floats, confidence: Floats, config: ItemTowerConfig) -> Floats:
+        """What audio features give to the vectors that are pooled, ``(n, output_dim)``.
+
+        Args:
+            audio: Distances from the middle, ``(n, 8)``.
+            confidence: In them, same shape.
+            config: Of the item tower.
+        """
+        pooled = _floats(self.weights, "item.pooled.weight")
+        # In the item tower's columns audio is followed by ratings and numbers.
+        stop = pooled.shape[1] - config.rating_dim - N_NUMERIC * config.numeric
+        read = np.hstack([audio * confidence, confidence])
+        block = factor_products(read, _floats(self.weights, "item.audio.weight"))
+        return factor_products(block, pooled[:, stop - config.audio_dim : stop].copy())
 
 
 def joined_users(vectors: Sequence[Floats], networks: Sequence[Network]) -> Floats:
@@ -57,7 +74,11 @@ def joined_temperature(networks: Sequence[Network]) -> float:
 
 
 def user_vectors(
-    inputs: UserInputs, weights: Arrays, pooled: Floats, config: UserTowerConfig
+    inputs: UserInputs,
+    weights: Arrays,
+    pooled: Floats,
+    config: UserTowerConfig,
+    moved: Floats | None = None,
 ) -> Floats:
     """What the user tower says of some requests, before normalisation.
 
@@ -68,6 +89,8 @@ def user_vectors(
         weights: The tower's weights by their names in `towers.UserTower`.
         pooled: Vectors of all items for pooling, ``(n_items, output_dim)``.
         config: The tower's settings.
+        moved: What is added to the sum of each history before it is divided by the root of its
+            weight, ``(n, output_dim)``; None adds nothing.
 
     Returns:
         Shape ``(n, output_dim)``.
@@ -75,7 +98,7 @@ def user_vectors(
     blocks = []
     pool = np.zeros((len(inputs.user), pooled.shape[1]), dtype=np.float32)
     if config.history:
-        pool = _pool(inputs, weights, pooled)
+        pool = _pool(inputs, weights, pooled, moved)
         blocks.append(pool)
     if config.id_dim:
         table = _floats(weights, "users.weight")
@@ -111,9 +134,13 @@ def unit(vectors: Floats) -> Floats:
     return scaled
 
 
-def _pool(inputs: UserInputs, weights: Arrays, pooled: Floats) -> Floats:
+def _pool(
+    inputs: UserInputs, weights: Arrays, pooled: Floats, moved: Floats | None = None
+) -> Floats:
     total: Floats = inputs.history.sum(axis=1).astype(np.float32)
     sums = weighted_sums(inputs.history, pooled)
+    if moved is not None:
+        sums = sums + moved
     out = (sums / np.sqrt(np.maximum(total, 1e-6))[:, None]).astype(np.float32)
     out[total == 0] = _floats(weights, "nobody")
     return out

@@ -17,10 +17,10 @@ from crossfade.recommenders.two_tower.config import (
     TwoTowerConfig,
     UserTowerConfig,
 )
-from crossfade.recommenders.two_tower.inputs import ItemInputs
+from crossfade.recommenders.two_tower.inputs import N_NUMERIC, ItemInputs
 from crossfade.types import Floats
 
-N_AUDIO, N_RATINGS, N_ACTIVITY, N_TIME, N_NUMERIC = 8, 5, 18, 7, 4
+N_AUDIO, N_RATINGS, N_ACTIVITY, N_TIME = 8, 5, 18, 7
 ID_PACE = 8.0
 """Vectors of single items are stored divided by this, so each step of the optimiser moves them as many
 times further: they are seen rarely, and at the pace of the layers content is learned by heart first."""
