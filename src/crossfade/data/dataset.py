@@ -201,6 +201,14 @@ class Dataset:
         tables = {name: getattr(self, name) for name in TABLES}
         return {name: table for name, table in tables.items() if table is not None}
 
+    def with_ids(self) -> pl.DataFrame:
+        """The events as `build` takes them: ids in place of rows, and nothing derived."""
+        return self.events.select(
+            self.user_ids.ids.gather(self.events["user_row"]),
+            self.item_ids.ids.gather(self.events["item_row"]),
+            pl.exclude("user_row", "item_row", "session_row", "strength"),
+        )
+
     @property
     def n_events(self) -> int:
         """Number of events."""

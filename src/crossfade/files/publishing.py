@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from crossfade import __version__
 from crossfade.errors import BundleError
 from crossfade.files.disk import (
     alone_in,
@@ -26,6 +25,7 @@ from crossfade.files.reading import (
     read_manifest,
     saved_version,
 )
+from crossfade.version import __version__
 
 _OWN_NAME = re.compile(rf"(parts-|\.{re.escape(MANIFEST)}-)[0-9a-f]{{16}}")
 """Names this module gives; nothing else in a directory is ever taken for its own."""
