@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numba
 import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
 from crossfade.fusion.scaling import OFFSET, Scaling, moments_without
 from crossfade.recommenders.base import Recommender
-from crossfade.types import Bools, Doubles, Floats, Ints, Rows
+from crossfade.types import Bools, Floats, Ints, Rows
 
 N_FIRST = 1_024
 """Of the best so many are kept in order."""
@@ -29,7 +30,9 @@ class Common:
         if candidates is not None:
             self.scores[~candidates] = np.nan
         known = self.scores[~np.isnan(self.scores)].astype(np.float64)
-        self.ascending = np.sort(known).astype(np.float32)
+        self.n_known = len(known)
+        self.n_better = self.n_known - np.searchsorted(np.sort(known), self.scores, "right")
+        """Items with a larger score than each, ``(n_items,)``."""
         self.mean = float(known.mean()) if len(known) else 0.0
         self.squares = float(np.square(known - self.mean).sum())
         self._first: Rows = top_k(self.scores[None, :], N_FIRST)[0]
@@ -75,25 +78,36 @@ class CommonStandings:
             gone = common.scores[seen]
             gone = gone[~np.isnan(gone)]
             if scaling == "zscore":
-                mean, inverse = self._centre(gone.astype(np.float64))
-                out[row] = (scores[row] - mean) * inverse
+                n, mean, squares = moments_without(
+                    common.n_known, common.mean, common.squares, gone.astype(np.float64)
+                )
+                out[row] = (scores[row] - mean) * (1 / np.sqrt(squares / n) if squares > 0 else 0.0)
                 continue
-            better = len(common.ascending) - np.searchsorted(common.ascending, scores[row], "right")
-            better -= len(gone) - np.searchsorted(np.sort(gone), scores[row], "right")
-            out[row] = np.where(np.isnan(scores[row]), np.nan, (OFFSET + 1) / (OFFSET + better + 1))
+            better = common.n_better[columns[row]]
+            for score in gone:
+                better -= score > scores[row]
+            out[row] = (OFFSET + 1) / (OFFSET + better + 1)
+        out[np.isnan(scores)] = np.nan
         return out
-
-    def _centre(self, gone: Doubles) -> tuple[float, float]:
-        common = self._common
-        n, mean, squares = moments_without(len(common.ascending), common.mean, common.squares, gone)
-        return mean, 1 / np.sqrt(squares / n) if n > 0 and squares > 0 else 0.0
 
     def _scores(self, columns: Ints | Rows) -> Floats:
         scores: Floats = self._common.scores[columns]
-        for row, seen in enumerate(self._seen):
-            if len(seen):
-                scores[row, np.isin(columns[row], seen)] = np.nan
+        blank_seen(scores, columns, self._seen)
         return scores
+
+
+def blank_seen(scores: Floats, columns: Ints | Rows, seen: Sequence[Rows]) -> None:
+    """NaN where an item of a request is in its history; a history is short beside the columns."""
+    for row, rows in enumerate(seen):
+        _blank(scores[row], columns[row], rows)
+
+
+@numba.njit(cache=True, nogil=True)
+def _blank(scores: Floats, columns: Ints | Rows, seen: Rows) -> None:
+    for place in range(len(columns)):
+        at = np.searchsorted(seen, columns[place])
+        if at < len(seen) and seen[at] == columns[place]:
+            scores[place] = np.nan
 
 
 def seen_of(queries: Queries, exclude_seen: bool) -> Sequence[Rows]:

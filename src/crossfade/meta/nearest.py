@@ -16,7 +16,7 @@ from crossfade.data import Queries
 from crossfade.errors import BundleError, ConfigError
 from crossfade.fusion.scaling import SAMPLED, Ladder, Scaling, moments_without
 from crossfade.index import Index, IndexConfig, build_index
-from crossfade.meta.common import seen_of
+from crossfade.meta.common import blank_seen, seen_of
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.kernels import factor_products
@@ -188,8 +188,7 @@ class NearStandings:
         out = np.empty(columns.shape, dtype=np.float32)
         said = self._said
         _products_at(said.request, said.item, self._near.may_list, columns.astype(np.int32), out)
-        for row, seen in enumerate(self._seen):
-            out[row, np.isin(columns[row], seen)] = np.nan
+        blank_seen(out, columns, self._seen)
         return out
 
     def _centre(self) -> tuple[Doubles, Doubles]:
