@@ -27,6 +27,7 @@ BENCHMARKS = (
     "serving",
     "lists",
     "batch",
+    "two_stage",
 )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ratios import Ratio, paired_ratio
 from crossfade.config import load_toml
 from crossfade.data import Dataset, load_dataset
 from crossfade.data.importing import ImportMapping, import_table
@@ -22,7 +23,7 @@ from crossfade.data.splits import Plan, ProtocolConfig, Trial, make_plan
 from crossfade.data.splits.trial import new_items_trial
 from crossfade.evaluation import EvaluationConfig
 from crossfade.evaluation.judge import judge
-from crossfade.evaluation.statistics import bootstrap, resampled_means, unit_means
+from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.features.text import item_texts, make_encoder
 from crossfade.features.text.cache import encode_cached
 from crossfade.recommenders.registry import make
@@ -181,30 +182,10 @@ def _units(trial: Trial) -> Ints:
     return np.unique(users, return_inverse=True)[1].astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """One mean over another, with a paired bootstrap interval over users."""
-
-    ours: float
-    theirs: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def value(self) -> float:
-        """Ours over theirs."""
-        return self.ours / self.theirs
-
-
 def ratio(ours: Answer, theirs: Answer, only: Bools | None = None) -> Ratio:
     """NDCG@10 of one model over that of another on the same requests."""
-    both = np.stack([ours.per_unit(only)[:, NDCG], theirs.per_unit(only)[:, NDCG]], axis=1)
-    both = both[~np.isnan(both).any(axis=1)]
-    drawn = resampled_means(both, RESAMPLES, generator(SEED, "benchmarks.content"))
-    mean = both.mean(axis=0)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    return Ratio(mean[0], mean[1], float(low), float(high), len(both))
+    one, other = (answer.per_unit(only)[:, NDCG] for answer in (ours, theirs))
+    return paired_ratio(one, other, "benchmarks.content", RESAMPLES)
 
 
 def estimate(answer: Answer, metric: int = NDCG) -> str:

@@ -13,11 +13,11 @@ from benchmarks.content_fits import (
     NDCG,
     RECALL,
     Answer,
-    Ratio,
     averaged,
     estimate,
     ratio,
 )
+from benchmarks.ratios import Ratio
 
 CDS, MOVIES = "amazon-cds", "movielens-100k"
 SETS = (CDS, MOVIES)

@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.ratios import paired_ratio
 from benchmarks.signals import SETS, Block, block_of
 from crossfade.cli.progress import reporter
-from crossfade.evaluation.statistics import resampled_means
 from crossfade.fusion.auto import AutoFusion, slice_of
 from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.static import list_ndcg
 from crossfade.progress import reporting_to
-from crossfade.rng import generator
 from crossfade.types import Doubles
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +45,7 @@ OTHERS = (
 )
 SEEDED = ("lambdamart", "meta", "auto")
 """Models that are fitted with every seed; the others with one."""
-RESAMPLES = 2_000
-SEED = 0
+STREAM = "benchmarks.fusion"
 
 
 @dataclass
@@ -146,14 +144,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _ratio(ours: Doubles, theirs: Doubles) -> tuple[float, float, float]:
-    """Ratio of means with a paired bootstrap interval over requests."""
-    both = np.stack([ours, theirs], axis=1)
-    drawn = resampled_means(both, RESAMPLES, generator(SEED, "benchmarks.fusion"))
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    return float(ours.mean() / theirs.mean()), float(low), float(high)
-
-
 def _best(models: dict[str, Doubles]) -> str:
     return max(models, key=lambda name: float(models[name].mean()))
 
@@ -183,11 +173,11 @@ def _page(found: Sequence[Found]) -> str:
                 continue
             name = _best(pick(one))
             ours, theirs = one.models["auto"], pick(one)[name]
-            ratio, low, high = _ratio(ours, theirs)
-            ratios.append(ratio)
+            ratio = paired_ratio(ours, theirs, STREAM)
+            ratios.append(ratio.value)
             lines.append(
                 f"| {one.name}, {one.protocol} | {len(ours):,} | {ours.mean():.4f} | {theirs.mean():.4f} | "
-                f"{name} | {ratio:.3f} [{low:.3f}, {high:.3f}] |"
+                f"{name} | {ratio} |"
             )
         if ratios:
             mean = float(np.exp(np.mean(np.log(ratios))))
@@ -211,12 +201,11 @@ def _section(one: Found) -> list[str]:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, values in rows:
-        ratio, low, high = _ratio(values, best)
         seconds = f"{np.median(one.seconds[name]):.0f}" if name in one.seconds else "base"
         means = [float(seed.mean()) for seed in one.by_seed.get(name, [])]
         spread = f"{min(means):.4f} – {max(means):.4f} ({len(means)})" if len(means) > 1 else ""
         lines.append(
-            f"| {name} | {values.mean():.4f} | {spread} | {ratio:.3f} [{low:.3f}, {high:.3f}] | "
+            f"| {name} | {values.mean():.4f} | {spread} | {paired_ratio(values, best, STREAM)} | "
             f"{seconds} |"
         )
     return [*lines, ""]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.ratios import Ratio, paired_ratio
 from benchmarks.signals import ROOT, SEED
 from crossfade.cli.progress import reporter
 from crossfade.config import load_toml
@@ -26,16 +27,14 @@ from crossfade.data.importing import ImportMapping, import_table
 from crossfade.data.splits import ProtocolConfig, Trial, make_plan
 from crossfade.evaluation.beyond import ItemFacts, diversity
 from crossfade.evaluation.metrics import locate, ndcg
-from crossfade.evaluation.statistics import resampled_means
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.learning import learn
 from crossfade.meta.signals import sampled
 from crossfade.progress import reporting_to
 from crossfade.ranking import RankingConfig
-from crossfade.rng import generator
 from crossfade.types import Csr, Doubles, Rows
 
-SET, K, RESAMPLES = "amazon-cds", 10, 2_000
+SET, K = "amazon-cds", 10
 PLAIN = "plain order"
 GAIN_BAR, LOSS_BAR = 0.15, 0.02
 
@@ -101,7 +100,7 @@ def _judged(model: HybridModel, trial: Trial, config: RankingConfig) -> Judged:
 
 def _page(found: dict[str, Judged], model: HybridModel) -> str:
     plain = found[PLAIN]
-    gain, loss = (_ratio(found["mmr 0.3"], plain, name)[0] - 1 for name in ("diversity", "ndcg"))
+    gain, loss = (_ratio(found["mmr 0.3"], plain, name).value - 1 for name in ("diversity", "ndcg"))
     kept = gain >= GAIN_BAR and loss >= -LOSS_BAR
     lines = [
         "# Diversity of lists",
@@ -120,22 +119,14 @@ def _page(found: dict[str, Judged], model: HybridModel) -> str:
     for name, one in found.items():
         cells = [name]
         for metric in ("ndcg", "diversity"):
-            middle, low, high = _ratio(one, plain, metric)
-            told = "" if name == PLAIN else f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+            told = "" if name == PLAIN else str(_ratio(one, plain, metric))
             cells += [f"{np.nanmean(getattr(one, metric)):.4f}", told]
         lines.append(f"| {' | '.join([*cells, f'{one.ms:.1f}'])} |")
     return "\n".join([*lines, ""])
 
 
-def _ratio(one: Judged, plain: Judged, metric: str) -> tuple[float, float, float]:
-    """Of the means over the requests that have both, with its interval."""
-    ours, theirs = getattr(one, metric), getattr(plain, metric)
-    there = ~(np.isnan(ours) | np.isnan(theirs))
-    ours, theirs = ours[there], theirs[there]
-    rng = generator(SEED, f"lists.{metric}")
-    means = resampled_means(np.column_stack([ours, theirs]), RESAMPLES, rng)
-    low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
-    return float(ours.mean() / theirs.mean()), float(low), float(high)
+def _ratio(one: Judged, plain: Judged, metric: str) -> Ratio:
+    return paired_ratio(getattr(one, metric), getattr(plain, metric), f"lists.{metric}")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def _bar(p50: float, p99: float, ratio: float, *, large: bool) -> str:
     if large:
         verdict = "pass" if p99 <= LARGE_P99_BAR_MS and ratio <= LARGE_RATIO_BAR else "fail"
         return (
-            f"Bar: p99 at most {LARGE_P99_BAR_MS:g} ms and at most {LARGE_RATIO_BAR:g} times the floor, with reasons: "
+            f"Bar: p99 at most {LARGE_P99_BAR_MS:g} ms and {LARGE_RATIO_BAR:g} times the floor, with reasons: "
             f"{p99:.1f} ms and {ratio:.1f} times (medians), **{verdict}**."
         )
     verdict = "pass" if p50 <= P50_BAR_MS and p99 <= P99_BAR_MS else "fail"

@@ -73,16 +73,18 @@ def test_the_readme_shows_output_within_ninety_words() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/tutorial/first-log.md", "README.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/tutorial/first-log.md", "docs/how-to/python.md", "README.md"]
+)
 def test_every_block_of_the_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text()
-    n_run = 0
+    n_run, names = 0, {"__name__": "snippet"}
     for language, block in BLOCK.findall(text):
         if language == "python":
-            exec(compile(block, page, "exec"), {"__name__": "snippet"})
+            exec(compile(block, page, "exec"), names)
         elif language == "toml":
             (tmp_path / "quick.toml").write_text(block)
         elif language == "sh" and page != "README.md":

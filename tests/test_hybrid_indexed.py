@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossfade.data import Dataset
+from crossfade.data.arrivals import new_items
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.errors import BundleError, MissingExtraError
 from crossfade.hybrid import HybridConfig, HybridModel
@@ -124,7 +125,7 @@ def test_an_index_needs_its_extra(
 
 def test_new_items_came_in_the_last_days(world: Dataset) -> None:
     assert world.time_us is not None
-    found = set(world.new_items(20.0).tolist())
+    found = set(new_items(world, 20.0).tolist())
     first: dict[int, int] = {}
     for row, time in zip(world.events["item_row"], world.time_us.tolist(), strict=True):
         first.setdefault(row, time)
@@ -138,7 +139,7 @@ def test_new_items_came_in_the_last_days(world: Dataset) -> None:
         expected = came is not None and end - 20 * MICROSECONDS_PER_DAY <= came < end
         assert (row in found) == expected
     assert 0 < len(found) < world.n_items
-    assert not len(world.new_items(1e-9)[1:])
+    assert not len(new_items(world, 1e-9)[1:])
 
 
 def test_new_items_are_proposed_besides(world: Dataset, whole: HybridModel) -> None:
@@ -146,7 +147,7 @@ def test_new_items_are_proposed_besides(world: Dataset, whole: HybridModel) -> N
     model = HybridModel.fit(
         world, HybridConfig(bases=BASES, blend=blend), 1, whole.blend.choice, whole.learned
     )
-    new = world.new_items(30.0)
+    new = new_items(world, 30.0)
     queries = world.queries(np.arange(20, dtype=np.int32))
     some, more = (
         m.blend.learned.lists.build(queries)[1] for m in (whole, model) if m.blend.learned

@@ -3,13 +3,30 @@
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pydantic
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossfade.errors import ConfigError
 
 __all__ = ["Field", "Settings", "load_toml", "read_toml", "validate"]
+
+
+T = TypeVar("T")
+
+
+@overload
+def Field(default: T, **rules: Any) -> T: ...
+@overload
+def Field(**rules: Any) -> Any: ...
+def Field(default: Any = ..., **rules: Any) -> Any:  # noqa: N802
+    """A setting: its default, its limits and its description, as pydantic's `Field` takes them.
+
+    Under a name of our own, because type checkers take a positional default of pydantic's for none
+    at all, and would ask whoever sets one value for all the others.
+    """
+    return pydantic.Field(default, **rules)
 
 
 class Settings(BaseModel):

@@ -170,9 +170,7 @@ def test_two_models_of_one_name_are_refused_before_the_work(
     asked = ["evaluate", "no-such-data", "--config", str(quick), "--scores", str(file)]
     assert run([*asked, "--scores", str(file)]) == 1
     message = capsys.readouterr().err
-    assert message == (
-        f"error: --scores {file}: another model is called {stem} already; rename the file\n"
-    )
+    assert message == (f"error: scores {stem}: another model is called so already; rename them\n")
 
 
 def test_no_base_may_be_called_as_a_fusion_model_is(

@@ -7,8 +7,10 @@ import pytest
 
 from crossfade.cli.app import run
 from crossfade.data import load_dataset, save_dataset
+from crossfade.errors import BundleError
 from crossfade.hybrid import HybridModel
 from crossfade.index import load_index
+from crossfade.store import Registry
 
 Captured = pytest.CaptureFixture[str]
 
@@ -102,6 +104,29 @@ def test_index_exports_the_vectors_under_the_version_of_the_bundle(
     nearest, _ = index.search(vectors.item[[0]], 3, [[0]])
     listed = [line.rsplit("[", 1)[1].rstrip("]") for line in out.splitlines()[-3:]]
     assert listed == model.dataset.item_ids.decode(nearest[0])
+
+
+def test_an_index_without_a_place_of_its_own_lies_in_its_version(
+    old_bundle: Path, world_directory: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    settings, registry = old_bundle.parent / "settings.toml", tmp_path / "registry"
+    asked = ("fit", world_directory, "--config", settings, "--fusion", "static")
+    assert ask(capsys, *asked, "--registry", registry, "--promote")[0] == 0
+    code, out, err = ask(capsys, "index", "--registry", registry, "--kind", "exact")
+    assert code == 0, err
+    (version,) = Registry(registry).versions()
+    place = Registry(registry).path(version.version) / "index"
+    assert f"index: {place} (of version {version.version})" in out
+    assert load_index(place, expected_version=version.version).n_items
+    assert "with index" in ask(capsys, "registry", "list", "--registry", registry)[1]
+
+    bundle = tmp_path / "bundle"
+    assert ask(capsys, *asked, "--bundle", bundle)[0] == 0
+    assert ask(capsys, "index", "--bundle", bundle, "--kind", "exact")[0] == 0
+    assert ask(capsys, *asked, "--bundle", bundle)[0] == 0  # the index stays behind
+    model = HybridModel.load(bundle)
+    with pytest.raises(BundleError, match=f"the model is version {model.version}"):
+        load_index(bundle / "index", expected_version=model.version)
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,19 @@ def test_interactions_by_hand() -> None:
 
 
 @given(PLAYS)
+def test_events_with_ids_are_what_a_data_set_is_built_from(
+    plays: list[tuple[str, str, int]],
+) -> None:
+    data = log(plays, context_place=list(range(len(plays))), value=[1.0] * len(plays))
+    events = data.with_ids()
+    assert set(events.columns) == {"user_id", "item_id", "timestamp", "context_place", "value"}
+    assert Dataset.build(events).events.equals(data.events)
+    assert events.select("context_place", "user_id", "item_id").rows() == [
+        (place, *plays[place][:2]) for place in events["context_place"]
+    ]
+
+
+@given(PLAYS)
 def test_interactions_count_plays(plays: list[tuple[str, str, int]]) -> None:
     data = log(plays)
     matrix = data.interactions().toarray()

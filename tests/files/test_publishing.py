@@ -178,11 +178,27 @@ def test_a_kill_before_the_manifest_leaves_the_old_version_and_the_next_save_cle
         Path.replace = killed
         files.publish(Path({str(tmp_path)!r}), "bundle", 1, {{}}, lambda parts: (parts / "a.txt").write_text("new"))
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
-    assert run.returncode == 9
-    assert len(own_entries(tmp_path)) == 4  # the manifest, a pending one, old and new parts
-    assert read(tmp_path) == "first"
+    for _ in range(2):  # what the first kill left, the second save takes away
+        run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+        assert run.returncode == 9
+        assert len(own_entries(tmp_path)) == 4  # the manifest, a pending one, old and new parts
+        assert read(tmp_path) == "first"
     version = save(tmp_path, "second")
+    assert own_entries(tmp_path) == [MANIFEST, f"parts-{version}"]
+
+
+def test_beside_a_damaged_manifest_nothing_is_taken_away_before_the_new_one_is_there(
+    tmp_path: Path,
+) -> None:
+    version = save(tmp_path)
+    (tmp_path / MANIFEST).write_text("{")
+
+    def fails(parts: Path) -> None:
+        assert (tmp_path / f"parts-{version}" / "a.txt").exists()
+        raise OSError("full")
+
+    with pytest.raises(BundleError, match="what was there before is unchanged"):
+        publish(tmp_path, "bundle", 1, {}, fails)
     assert own_entries(tmp_path) == [MANIFEST, f"parts-{version}"]
 
 

@@ -1,6 +1,7 @@
 """Kills work at the steps it takes on the disk, or at random moments, and looks at what is left.
 
-Run as a program, in a process of its own: ``python killing.py fit FOLDER`` or ``steps FOLDER STRIDE``.
+Run as a program, in a process of its own: ``python killing.py fit FOLDER bundle``, ``fit FOLDER registry`` or
+``steps FOLDER STRIDE``.
 Each attempt is a fork that is killed by SIGKILL, so nothing is cleaned up. The parent itself stays off
 everything that starts threads, which a fork would not have. Prints one JSON document of what it saw.
 """
@@ -22,15 +23,16 @@ from typing import Any
 import numpy as np
 
 from crossfade.errors import BundleError
-from crossfade.files import disk, publishing
+from crossfade.files import disk, publishing, read_manifest
 from crossfade.store import Bundle, Registry, load_bundle, save_bundle
 from crossfade.store import registry as registering
+from crossfade.store.bundle import SCHEMA
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 WRITERS = tuple(str(module.__file__) for module in (disk, publishing, registering, shutil))
 """A call made from these files is a step, once for each way that led there: loops count once."""
 
-N_FIT_KILLS = 12
+N_FIT_KILLS = 20
 
 
 def bundle(number: int) -> Bundle:
@@ -122,8 +124,13 @@ def read(place: Path, name: str) -> int:
 
 def leftovers(place: Path) -> list[str]:
     """What no finished work leaves."""
-    names = [p.name for p in (*(place / "registry").iterdir(), *(place / "bundle").iterdir())]
-    names += [path.name for path in (place / "registry" / "versions").iterdir()]
+    return unfinished(place / "registry") + unfinished(place / "bundle")
+
+
+def unfinished(place: Path) -> list[str]:
+    """The same of one bundle or registry."""
+    folders = [place, place / "versions"] if (place / "versions").exists() else [place]
+    names = [entry.name for folder in folders for entry in folder.iterdir()]
     parts = [name for name in names if name.startswith("parts-")]
     return [name for name in names if name.startswith(".")] + parts[1:]
 
@@ -158,43 +165,69 @@ def kill_at_steps(folder: Path, name: str, versions: dict[str, str], stride: int
 # -- a whole fit -----------------------------------------------------------------------
 
 
-def kill_fits(folder: Path) -> dict[str, Any]:
-    """A fit that publishes and promotes, killed at random moments of the time it takes."""
-    # Imported before the forks, for them; the other half of this program forks faster without.
+def kill_fits(folder: Path, where: str) -> dict[str, Any]:
+    """A fit that saves over a bundle, or adds to a registry and promotes, killed all along its way."""
+    # Imported before the forks, so that kills fall into work; the other half forks faster without.
+    import sklearn.isotonic  # noqa: F401
+
     from crossfade.cli.app import run
+    from crossfade.data import save_dataset
+    from crossfade.data.world import WorldConfig, make_world
     from crossfade.hybrid import HybridModel
 
-    registry = folder / "registry"
-    asked = ["fit", str(folder / "data"), "--registry", str(registry), "--promote"]
+    place = folder / where
+    asked = ["fit", str(folder / "data"), f"--{where}", str(place)]
     asked += ["--config", str(folder / "settings.toml")]
+    asked += ["--promote"] if where == "registry" else []
+
+    def make_data() -> None:
+        small = WorldConfig(n_listeners=30, n_tracks=60, n_plays=1_500)
+        save_dataset(make_world(small, seed=3).dataset, folder / "data")
 
     def fit() -> None:
         sys.stdout = sys.stderr  # the document is the only thing on standard output
         if run(asked) != 0:
             raise BundleError("the fit failed")
 
+    def current() -> Path:
+        registry = Registry(place)
+        return place if where == "bundle" else registry.path(str(registry.promoted()))
+
     def serves() -> None:
-        model = Registry(registry).read_promoted(HybridModel.load)
+        model = HybridModel.load(current())
+        assert model.learned is not None
         assert model.recommend(user=model.dataset.user_ids.id(0))
+
+    def version() -> str:
+        return str(read_manifest(current(), "bundle", SCHEMA)["version"])
 
     def done(work: Callable[[], None]) -> float:
         began = time.monotonic()
-        assert not killed(work, after_s=None)
+        assert not killed(work)
         return time.monotonic() - began
 
+    done(make_data)
     done(fit)
-    first = Registry(registry).promoted()
-    seconds = done(fit)
-    rng, n_killed = random.Random(5), 0
-    for _ in range(N_FIT_KILLS):
-        n_killed += killed(fit, after_s=rng.uniform(0, seconds))
+    seconds, rng = min(done(fit) for _ in range(3)), random.Random(5)
+    seen: Counter[str] = Counter()
+    while seen["killed"] < N_FIT_KILLS:
+        before = version()
+        # A random moment in each twentieth of the time it takes.
+        after_s = (seen["killed"] + rng.random()) / N_FIT_KILLS * seconds
+        if not killed(fit, after_s=after_s):
+            assert version() != before
+            seen["faster"] += 1
+            assert seen["faster"] < N_FIT_KILLS, (seconds, seen)
+            continue
         done(serves)
-    before = Registry(registry).promoted()
+        seen["killed"] += 1
+        seen["new"] += version() != before
+        seen["most left"] = max(seen["most left"], len(unfinished(place)))
+    before = version()
     done(fit)
     done(serves)
-    after = Registry(registry).promoted()
-    left = [p.name for p in (registry / "versions").iterdir() if p.name.startswith(".")]
-    return {"killed": n_killed, "left": left, "moved": len({first, before, after})}
+    assert version() != before
+    return {"left": unfinished(place), **seen}
 
 
 def no_wait(fd: Any) -> None:
@@ -204,7 +237,7 @@ def no_wait(fd: Any) -> None:
 def main() -> None:
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "fit":
-        print(json.dumps(kill_fits(folder)))
+        print(json.dumps(kill_fits(folder, sys.argv[3])))
         return
     # A kill is no power cut, and waiting for the disk takes most of the time.
     os.fsync = no_wait

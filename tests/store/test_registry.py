@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 
 from crossfade.errors import BundleError
-from crossfade.files import MANIFEST
-from crossfade.store import Bundle, Registry, load_bundle, save_bundle
+from crossfade.files import MANIFEST, publish, read_manifest
+from crossfade.store import INDEX, INDEX_KIND, Bundle, Registry, load_bundle, save_bundle
 from crossfade.store.bundle import SCHEMA
 from crossfade.store.journal import JOURNAL
+from crossfade.store.version import INDEX_SCHEMA
 from crossfade.types import Arrays
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -131,6 +132,55 @@ def test_a_damaged_bundle_is_not_adopted(registry: Registry, tmp_path: Path) -> 
     with pytest.raises(BundleError, match=r"events\.parquet: damaged"):
         registry.adopt(tmp_path / "elsewhere", NOW)
     assert entries(registry) == ["versions"]
+
+
+# -- an index in a version ---------------------------------------------------------------
+
+
+def with_index(place: Path, of: str | None = None) -> str:
+    """A bundle with something in the place of an index, of its own version or of another."""
+    version = save_bundle(bundle(4), place)
+    publish(
+        place / INDEX,
+        INDEX_KIND,
+        INDEX_SCHEMA,
+        {"model_version": of or version},
+        lambda parts: (parts / "vectors").touch(),
+    )
+    return version
+
+
+def test_an_index_goes_where_its_version_goes(registry: Registry, tmp_path: Path) -> None:
+    version = with_index(tmp_path / "elsewhere")
+    registry.adopt(tmp_path / "elsewhere", NOW)
+    assert read_manifest(registry.path(version) / INDEX, INDEX_KIND, INDEX_SCHEMA)
+    assert [found.index for found in registry.versions()] == [True]
+    registry.promote(version, NOW)
+    registry.promote(add(registry, 7), NOW)
+    assert [found.index for found in registry.versions()] == [False, True]
+    registry.promote(add(registry, 8), NOW)
+    registry.gc(0, NOW)
+    assert not any(found.index for found in registry.versions())
+
+
+def test_an_index_of_another_version_is_not_taken_in(registry: Registry, tmp_path: Path) -> None:
+    version = with_index(tmp_path / "elsewhere", of="0" * 16)
+    with pytest.raises(
+        BundleError, match=f"index: belongs to version 0{{16}}, .*is version {version}"
+    ):
+        registry.adopt(tmp_path / "elsewhere", NOW)
+    assert entries(registry) == ["versions"]
+
+
+def test_a_version_whose_index_is_damaged_does_not_serve(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version = with_index(tmp_path / "elsewhere")
+    registry.adopt(tmp_path / "elsewhere", NOW)
+    next((registry.path(version) / INDEX).rglob("vectors")).write_bytes(b"x")
+    with pytest.raises(BundleError, match="vectors: damaged"):
+        registry.promote(version, NOW)
+    assert registry.promoted() is None
 
 
 class BrokenError(Exception):

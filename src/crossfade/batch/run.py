@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crossfade import __version__
 from crossfade.batch.parts import opened
 from crossfade.batch.users import rows_of
 from crossfade.data.fingerprint import fingerprint
@@ -25,6 +24,7 @@ from crossfade.ranking import RankingConfig
 from crossfade.rng import generator
 from crossfade.threads import n_threads, one_blas_thread, stay_alone
 from crossfade.types import Rows
+from crossfade.version import __version__
 
 CHUNK = 2_000
 """Users of one part."""

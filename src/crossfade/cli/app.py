@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from crossfade import __version__
 from crossfade.cli import (
     audio,
     batching,
@@ -25,6 +24,7 @@ from crossfade.cli import (
     reporting,
 )
 from crossfade.errors import CrossfadeError
+from crossfade.version import __version__
 
 INTERRUPTED = 130
 """What typer makes of Ctrl-C; by our contract it is a failure like any other."""

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from crossfade import __version__
 from crossfade.cli.fitting import JsonOption
+from crossfade.version import __version__
 
 MIN_FREE_GB = 1.0
 

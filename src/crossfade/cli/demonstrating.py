@@ -24,21 +24,14 @@ def demo(
     from crossfade.data.world import WorldConfig, make_world
     from crossfade.evaluation import save
     from crossfade.hybrid import HybridConfig, HybridModel
-    from crossfade.meta.experiment import run_experiment
+    from crossfade.meta.experiment import evaluate
     from crossfade.progress import reporting_to
 
     config = HybridConfig()
     with reporting_to(reporter()):
         world = make_world(WorldConfig(), seed)
         save_dataset(world.dataset, out / "dataset", {"made by": "crossfade demo", "seed": seed})
-        experiment = run_experiment(
-            world.dataset,
-            config.bases,
-            config.blend,
-            config.protocol,
-            explain=config.explain,
-            seed=seed,
-        )
+        experiment = evaluate(world.dataset, config, seed, compare=False)
         model = HybridModel.fit(
             world.dataset,
             config,

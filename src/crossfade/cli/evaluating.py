@@ -22,7 +22,6 @@ from crossfade.cli.fitting import (
     open_cache,
     read_config,
 )
-from crossfade.errors import ConfigError
 
 if TYPE_CHECKING:
     from crossfade.evaluation import Evaluation
@@ -122,53 +121,22 @@ def run_protocol(
     from crossfade.data import load_dataset
     from crossfade.data.splits import ProtocolName
     from crossfade.evaluation import read_scores
-    from crossfade.meta.experiment import run_experiment
-    from crossfade.meta.learning import installed
+    from crossfade.meta.experiment import check_names, evaluate
     from crossfade.progress import reporting_to
 
     if protocol is not None and protocol not in get_args(ProtocolName):
         choices = ", ".join(get_args(ProtocolName))
         raise typer.BadParameter(f"{protocol} is none of {choices}", param_hint="--protocol")
-    _check_names(list(settings.bases), scores or [])
-    rules = settings.protocol if protocol is None else settings.protocol.changed(name=protocol)
+    check_names(settings.bases, [path.stem for path in scores or []])
+    if protocol is not None:
+        settings = settings.changed(protocol=settings.protocol.changed(name=protocol))
     kept = open_cache(cache, settings)
     with reporting_to(reporter()):
         data = load_dataset(dataset)
-        if settings.target is not None:
-            data = data.with_target(settings.target)
         if folder is not None:
             _make_writable(folder)
-        return run_experiment(
-            data,
-            settings.bases,
-            settings.blend,
-            rules,
-            settings.evaluation,
-            fusions=installed(settings.compare if compare else ()),
-            outside=[read_scores(path, data) for path in scores or []],
-            explain=settings.explain,
-            seed=seed,
-            cache=kept,
-        )
-
-
-def _check_names(labels: list[str], scores: Sequence[Path]) -> None:
-    """Every model of a table has a name of its own.
-
-    Raises:
-        ConfigError: If a label or a file of scores has a name that is taken.
-    """
-    from crossfade.fusion.registry import FUSIONS
-
-    for label in sorted(set(labels) & set(FUSIONS)):
-        raise ConfigError(f"bases.{label}: a fusion model is called so; choose another label")
-    taken = {*labels, *FUSIONS}
-    for path in scores:
-        if path.stem in taken:
-            raise ConfigError(
-                f"--scores {path}: another model is called {path.stem} already; rename the file"
-            )
-        taken.add(path.stem)
+        given = {path.stem: read_scores(path, data) for path in scores or []}
+        return evaluate(data, settings, seed, scores=given, compare=compare, cache=kept)
 
 
 def _make_writable(directory: Path) -> None:

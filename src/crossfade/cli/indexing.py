@@ -16,9 +16,15 @@ Storage = Literal["float32", "float16", "pq"]
 
 
 def index(
-    out: Annotated[Path, typer.Option("--out", help="Where the index goes.")],
     bundle: BundleOption = None,
     registry: ServingOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where the index goes; otherwise into the bundle, and so with its version.",
+        ),
+    ] = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -42,14 +48,20 @@ def index(
     from crossfade.files import refuse_foreign
     from crossfade.index import IndexConfig
     from crossfade.progress import reporting_to
+    from crossfade.store import INDEX, INDEX_KIND, Registry
 
-    refuse_foreign(out, "vector index")
+    if out is not None:
+        refuse_foreign(out, INDEX_KIND)
     model = load_model(bundle, registry)
     if like is not None:
         model.dataset.item_ids.row(like)  # an unknown id is told before the long work
     config = validate(IndexConfig, {"kind": kind, "storage": storage}, "index")
     with reporting_to(reporter()):
         built = model.index(base, config)
+    if out is None:
+        home = bundle if registry is None else Registry(registry).path(model.version)
+        assert home is not None
+        out = home / INDEX
     built.save(out)
     for line in report_lines(built.report):
         typer.echo(line)

@@ -164,7 +164,8 @@ def _line(version: "Version") -> str:
     events = "" if version.n_events is None else f"{version.n_events:,} events"
     origin = "" if version.previous is None else f"updated from {version.previous}"
     metrics = (f"{name} {value:.4f}" for name, value in version.metrics.items())
-    facts = (f"{version.size_bytes / 1e6:,.1f} MB", version.name, events, *metrics, origin)
+    index = "with index" if version.index else ""
+    facts = (f"{version.size_bytes / 1e6:,.1f} MB", version.name, events, *metrics, origin, index)
     return f"{start}  {', '.join(fact for fact in facts if fact)}"
 
 

@@ -24,7 +24,7 @@ from crossfade.data.target import Target
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.notebook import html_table
-from crossfade.types import MICROSECONDS_PER_DAY, Bools, Csr, Floats, Ints, Rows, Times
+from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
 MAX_TIME_US = np.iinfo(np.int64).max
@@ -201,6 +201,14 @@ class Dataset:
         tables = {name: getattr(self, name) for name in TABLES}
         return {name: table for name, table in tables.items() if table is not None}
 
+    def with_ids(self) -> pl.DataFrame:
+        """The events as `build` takes them: ids in place of rows, and nothing derived."""
+        return self.events.select(
+            self.user_ids.ids.gather(self.events["user_row"]),
+            self.item_ids.ids.gather(self.events["item_row"]),
+            pl.exclude("user_row", "item_row", "session_row", "strength"),
+        )
+
     @property
     def n_events(self) -> int:
         """Number of events."""
@@ -276,25 +284,6 @@ class Dataset:
             released = self.items["release_date"].cast(TIMESTAMP).to_physical() < before_us
             known |= released.fill_null(value=False).to_numpy()
         return known
-
-    def new_items(self, days: float) -> Rows:
-        """Items that came in the last days of the log, ascending.
-
-        An item comes with its release, or with its first event where no release before the end of
-        the log is known. Without times nothing is new.
-        """
-        if self.time_us is None or not len(self.time_us):
-            return np.empty(0, dtype=np.int32)
-        end_us = int(self.time_us[-1]) + 1
-        came_us = np.full(self.n_items, np.iinfo(np.int64).max)
-        rows, first = np.unique(self.events["item_row"].to_numpy(), return_index=True)
-        came_us[rows] = self.time_us[first]
-        if "release_date" in self.items.columns:
-            released = self.items["release_date"].cast(TIMESTAMP).to_physical()
-            known = (released < end_us).fill_null(value=False).to_numpy()
-            came_us[known] = released.to_numpy()[known]
-        recent = (came_us >= end_us - days * MICROSECONDS_PER_DAY) & (came_us < end_us)
-        return np.flatnonzero(recent).astype(np.int32)
 
     def without_users(self, user_rows: Rows) -> "Dataset":
         """Nothing that some users did: no event, no tagging, no friendship; rows keep their meaning."""

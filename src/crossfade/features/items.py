@@ -75,7 +75,7 @@ class ItemSchemaConfig(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class ItemLabels:
+class LabelRows:
     """Creators, genres and moods of ``n`` items, as rows.
 
     Attributes:
@@ -98,7 +98,7 @@ class ItemLabels:
 
 
 @dataclass(frozen=True, eq=False)
-class ItemArrays(ItemLabels):
+class ItemArrays(LabelRows):
     """Content of ``n`` items; see `ITEM_FEATURES` for units, bounds and missing values.
 
     Attributes:
@@ -127,7 +127,7 @@ class ItemArrays(ItemLabels):
 
 @dataclass(frozen=True)
 class LabelNames:
-    """What the rows of `ItemLabels` stand for.
+    """What the rows of `LabelRows` stand for.
 
     Attributes:
         genres: Genres seen.

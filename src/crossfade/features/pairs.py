@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from crossfade.data import Queries
-from crossfade.features.items import ItemLabels, LabelNames
+from crossfade.features.items import LabelNames, LabelRows
 from crossfade.features.labels import UNSEEN
 from crossfade.features.users import label_preferences
 from crossfade.types import MICROSECONDS_PER_DAY, Bools, Doubles, Ints, Rows, Times
@@ -21,9 +21,7 @@ PAIR_FEATURES = (
 history's genres and moods the item carries; events on the item itself, wanted or not, and days since the last."""
 
 
-def pair_features(
-    queries: Queries, item_row: Rows, items: ItemLabels, names: LabelNames
-) -> Doubles:
+def pair_features(queries: Queries, item_row: Rows, items: LabelRows, names: LabelNames) -> Doubles:
     """How each candidate relates to the history of its request.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Queries
-from crossfade.features.items import ItemLabels, LabelNames
+from crossfade.features.items import LabelNames, LabelRows
 from crossfade.features.labels import Labels, label_pairs, take_lists
 from crossfade.features.reference import NO_TIME
 from crossfade.features.temporal import temporal_context
@@ -64,7 +64,7 @@ def history_weights(
 
 def label_preferences(
     queries: Queries,
-    items: ItemLabels,
+    items: LabelRows,
     names: LabelNames,
     half_life_days: float | None,
     *,

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from crossfade import __version__
 from crossfade.errors import BundleError
 from crossfade.files.disk import (
     alone_in,
@@ -18,7 +17,15 @@ from crossfade.files.disk import (
     remove,
     replace_json,
 )
-from crossfade.files.reading import MANIFEST, noun_of, parts_of, read_manifest
+from crossfade.files.reading import (
+    MANIFEST,
+    is_version,
+    noun_of,
+    parts_of,
+    read_manifest,
+    saved_version,
+)
+from crossfade.version import __version__
 
 _OWN_NAME = re.compile(rf"(parts-|\.{re.escape(MANIFEST)}-)[0-9a-f]{{16}}")
 """Names this module gives; nothing else in a directory is ever taken for its own."""
@@ -68,6 +75,10 @@ def _write_and_switch(
     directory: Path, version: str, facts: dict[str, Any], write: Callable[[Path], None]
 ) -> None:
     parts, pending = parts_of(directory, version), directory / f".{MANIFEST}-{version}"
+    saved = saved_version(directory)
+    # Now, not only when this save is done: saves that are killed again and again would fill the disk.
+    if is_version(saved) or not (directory / MANIFEST).exists():
+        _remove_all_but(directory, str(saved))
     try:
         parts.mkdir()
         write(parts)
@@ -81,8 +92,12 @@ def _write_and_switch(
         remove(parts)
         remove(pending)
         raise
+    _remove_all_but(directory, version)
+
+
+def _remove_all_but(directory: Path, version: str) -> None:
     for entry in directory.iterdir():
-        if _OWN_NAME.fullmatch(entry.name) and entry.name != parts.name:
+        if _OWN_NAME.fullmatch(entry.name) and entry.name != parts_of(directory, version).name:
             remove(entry)
 
 

@@ -52,16 +52,16 @@ def read_published(
     Raises:
         BundleError: As `open_published`, or from ``read``.
     """
-    version = _version(directory)
+    version = saved_version(directory)
     try:
         return read(*open_published(directory, kind, schema, oldest))
     except BundleError:
-        if version is None or _version(directory) == version:
+        if version is None or saved_version(directory) == version:
             raise
     return read(*open_published(directory, kind, schema, oldest))
 
 
-def _version(directory: Path) -> object:
+def saved_version(directory: Path) -> object:
     """Version of what is saved, None where that cannot be told."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))

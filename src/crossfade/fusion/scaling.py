@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from crossfade.arrays import top_k
-from crossfade.types import Bools, Floats, Ints, Rows
+from crossfade.types import Bools, Doubles, Floats, Ints, Rows
 
 Scaling = Literal["zscore", "reciprocal_rank"]
 
@@ -289,6 +289,23 @@ def _n_beyond(ascending: Floats, n: int, value: float) -> int:
         left -= half
     return n - first
 
+
+def moments_without(
+    n: float, mean: float, squares: float, gone: Doubles
+) -> tuple[float, float, float]:
+    """Count, mean and squared distances from it of n values when some of them are gone.
+
+    What is left of equal values has no distance at all: rounding leaves specks, which are none.
+    """
+    left = n - len(gone)
+    if left < 1:
+        return 0.0, 0.0, 0.0
+    after = mean + (mean * len(gone) - gone.sum()) / left
+    rest = squares + n * (mean - after) ** 2 - np.square(gone - after).sum()
+    return left, after, rest if rest > ROUNDING * max(squares, 1e-300) else 0.0
+
+
+ROUNDING = 1e-12
 
 OFFSET = 60.0
 """How slowly reciprocal ranks fall."""

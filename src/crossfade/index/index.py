@@ -17,10 +17,9 @@ from crossfade.index import approximate, storage
 from crossfade.index.approximate import Finder
 from crossfade.index.exact import exact_search, settle
 from crossfade.index.storage import Stored, lengths, longest
+from crossfade.store.version import INDEX_KIND, INDEX_SCHEMA
 from crossfade.types import Arrays, Floats, Ints, Rows
 
-KIND = "vector index"
-SCHEMA = 1
 _FILE = "index.safetensors"
 
 
@@ -206,7 +205,7 @@ class Index:
                 raise unwrapped(error, parts / _FILE) from error
 
         header = {"model_version": self.version, "report": self.report}
-        return publish(Path(directory), KIND, SCHEMA, header, write)
+        return publish(Path(directory), INDEX_KIND, INDEX_SCHEMA, header, write)
 
 
 def load_index(directory: Path | str, expected_version: str | None = None) -> Index:
@@ -230,4 +229,4 @@ def load_index(directory: Path | str, expected_version: str | None = None) -> In
             raise BundleError(f"{directory}: damaged ({error}); build the index again") from None
         return Index.from_arrays(arrays, expected_version)
 
-    return read_published(Path(directory), KIND, SCHEMA, read)
+    return read_published(Path(directory), INDEX_KIND, INDEX_SCHEMA, read)

@@ -10,7 +10,7 @@ from crossfade.features.activity import activity_features
 from crossfade.features.audio import RANGES
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
 from crossfade.features.environment import EnvironmentFeatures, EnvironmentSchema
-from crossfade.features.items import ItemLabels, LabelNames
+from crossfade.features.items import LabelNames, LabelRows
 from crossfade.features.labels import Labels
 from crossfade.features.pairs import PAIR_FEATURES, pair_features
 from crossfade.features.reference import SessionFeatureConfig, SessionReference
@@ -66,7 +66,7 @@ class ContextReader:
             raise ValueError(f"the track record is of {n_tracked} bases, not of {len(bases)}")
         self.environment = environment or EnvironmentSchema.fit(dataset)
         self.facts = facts = measure(dataset, self.environment) if kept is None else kept
-        self._items = ItemLabels(**part_of(facts, "items"))  # type: ignore[arg-type]
+        self._items = LabelRows(**part_of(facts, "items"))  # type: ignore[arg-type]
         if len(self._items) != dataset.n_items:
             raise ValueError(
                 f"the context is of {len(self._items):,} items, not of {dataset.n_items:,}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from crossfade.data import Dataset
+from crossfade.data.arrivals import new_items
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.features.environment import EnvironmentSchema
@@ -79,7 +80,7 @@ def list_builder(
         exclude_seen: Whether items in the history may not be listed.
         candidates: Items that may be listed, ``(n_items,)``; None means all.
     """
-    new = dataset.new_items(config.new_days)
+    new = new_items(dataset, config.new_days)
     if candidates is not None:
         new = new[candidates[new]]
     return ListBuilder(

@@ -1,30 +1,34 @@
 """One protocol from start to end: tune out of time, refit, answer the test block once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from crossfade.data import Dataset, Queries
+from crossfade.data.frames import Frame
 from crossfade.data.splits import Plan, ProtocolConfig, Trial, make_plan
+from crossfade.errors import ConfigError
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.evaluation.cost import Cost
-from crossfade.evaluation.evaluate import evaluate
+from crossfade.evaluation.evaluate import evaluate as judge_trials
 from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.judge import Scorer
 from crossfade.evaluation.landscape import Landscape
 from crossfade.evaluation.output import table_rows
+from crossfade.evaluation.outside import OutsideScores, outside_scores
 from crossfade.evaluation.result import Evaluation
 from crossfade.evaluation.trust import Trust
+from crossfade.fusion.registry import FUSIONS
 from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
-from crossfade.meta.config import ExplainConfig
+from crossfade.meta.config import ExplainConfig, HybridConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.contextual import list_builder
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.landscape import WeightSums
-from crossfade.meta.learning import Learned, learn
+from crossfade.meta.learning import Learned, installed, learn
 from crossfade.meta.lists import FusedScorer, SharedLists
 from crossfade.meta.samples import draw_samples
 from crossfade.meta.trust import trust_of
@@ -113,7 +117,7 @@ def run_experiment(
             explain=explain or ExplainConfig(),
             seed=seed,
         )
-        result = evaluate(plan.tests, test.scorers(outside), evaluation, plan=plan, seed=seed)
+        result = judge_trials(plan.tests, test.scorers(outside), evaluation, plan=plan, seed=seed)
         cost = Cost.of(
             watch,
             n_events=dataset.n_events,
@@ -123,6 +127,71 @@ def run_experiment(
         )
     findings = replace(test.findings, cost=cost)
     return Experiment(learned, blend.fusion, result, test.notices, findings)
+
+
+def evaluate(
+    dataset: Dataset,
+    config: HybridConfig | None = None,
+    seed: int = 0,
+    *,
+    scores: Mapping[str, Frame | OutsideScores] | None = None,
+    compare: bool = True,
+    cache: ListCache | None = None,
+) -> Experiment:
+    """Judge every base, the blend and other ways to blend on the last block of the log.
+
+    Args:
+        dataset: The whole log.
+        config: Settings; the defaults if None.
+        seed: The run's one seed.
+        scores: Of recommenders from elsewhere, by name: tables of ``user_id``, ``item_id``, ``score``, or what
+            `read_scores` gave.
+        compare: Whether the fusion models of the settings' ``compare`` are fitted and judged too.
+        cache: See `run_experiment`.
+
+    Raises:
+        ConfigError: If a base or table of scores has a name that is taken.
+        DataError: If the log is too small to be cut, or scores cannot be used.
+    """
+    config, scores = config or HybridConfig(), scores or {}
+    check_names(config.bases, scores)
+    if config.target is not None:
+        dataset = dataset.with_target(config.target)
+    outside = [
+        given if isinstance(given, OutsideScores) else outside_scores(given, dataset, name)
+        for name, given in scores.items()
+    ]
+    return run_experiment(
+        dataset,
+        config.bases,
+        config.blend,
+        config.protocol,
+        config.evaluation,
+        fusions=installed(config.compare if compare else ()),
+        outside=outside,
+        explain=config.explain,
+        seed=seed,
+        cache=cache,
+    )
+
+
+def check_names(labels: Collection[str], others: Collection[str] = ()) -> None:
+    """Raise unless every model of a table has a name of its own.
+
+    Args:
+        labels: Of bases.
+        others: Of scores from elsewhere.
+
+    Raises:
+        ConfigError: For the first that is taken.
+    """
+    for label in sorted(set(labels) & set(FUSIONS)):
+        raise ConfigError(f"bases.{label}: a fusion model is called so; choose another label")
+    taken = {*labels, *FUSIONS}
+    for name in others:
+        if name in taken:
+            raise ConfigError(f"scores {name}: another model is called so already; rename them")
+        taken.add(name)
 
 
 class _Test:

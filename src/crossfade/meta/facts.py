@@ -11,7 +11,7 @@ from crossfade.features.audio import RANGES, AudioFeatures
 from crossfade.features.audio_scale import unit_width
 from crossfade.features.dynamics import DYNAMICS, item_dynamics
 from crossfade.features.environment import EnvironmentSchema
-from crossfade.features.items import ItemArrays, ItemLabels, ItemSchema
+from crossfade.features.items import ItemArrays, ItemSchema, LabelRows
 from crossfade.features.labels import label_pairs
 from crossfade.features.pairs import PAIR_FEATURES
 from crossfade.features.session import fit_reference
@@ -53,7 +53,7 @@ def measure(dataset: Dataset, environment: EnvironmentSchema) -> Arrays:
     schema = ItemSchema.fit(dataset.items, dataset.known_items(end_us))
     items = schema.transform(dataset.items)
     fixed, columns = _item_columns(dataset, items, end_us)
-    labels = {field.name: getattr(items, field.name) for field in fields(ItemLabels)}
+    labels = {field.name: getattr(items, field.name) for field in fields(LabelRows)}
     found = {
         "fixed": np.pad(fixed, ((0, 1), (0, len(PAIR_FEATURES))), constant_values=np.nan),
         **pack_strings("columns", columns),

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from crossfade import __version__
 from crossfade.config import validate
 from crossfade.data.fingerprint import fingerprint
 from crossfade.data.splits import Plan
@@ -23,6 +22,7 @@ from crossfade.store.cache import ArrayCache, CacheConfig
 from crossfade.training.config import TrainConfig
 from crossfade.training.device import resolve_device
 from crossfade.types import Arrays
+from crossfade.version import __version__
 
 _log = logging.getLogger(__name__)
 

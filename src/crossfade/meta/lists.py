@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +14,19 @@ from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
 from crossfade.fusion.scaling import Standings
+from crossfade.meta.common import Common, CommonStandings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
 from crossfade.meta.nearest import Near, NearStandings
 from crossfade.meta.signals import allowed_scores, union
+from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Csr, Floats, Rows
 
 CELLS = 6_000_000
 """Scores of all bases held at once (24 MB), unless those of one request are more."""
 
 
-Standing = Standings | NearStandings
+Standing = Standings | NearStandings | CommonStandings
 
 
 class _Told(NamedTuple):
@@ -96,7 +99,7 @@ class ListBuilder:
         """
         n_each = max(self.n_candidates, least)
         told, whole = [], hidden is not None or only is not None
-        for place, standings in self._standings(queries, {} if whole else self.near):
+        for place, standings in self._standings(queries, whole=whole):
             shown = standings
             if whole:
                 gone = None if hidden is None else Csr(hidden[place])
@@ -112,7 +115,7 @@ class ListBuilder:
         Returns:
             As `build`, the further items ascending, and how many places the usual ones take.
         """
-        ((_, standings),) = self._standings(query, self.near)
+        ((_, standings),) = self._standings(query, whole=False)
         usual = self._proposed(standings, self.n_candidates)
         more = np.setdiff1d(item_rows, usual).astype(np.int32)
         item_row = np.concatenate([usual, more[None, :]], axis=1)
@@ -124,12 +127,22 @@ class ListBuilder:
             proposed += [one.among(self.new, self.n_new) for one in standings]
         return union(proposed)
 
+    @cached_property
+    def _common(self) -> dict[str, Common]:
+        """Of the bases that say the same to everybody; those of other makers are asked each time."""
+        return {
+            label: Common(base, self.candidates)
+            for label, base in self.bases.items()
+            if isinstance(base, Recommender) and base.same_for_all
+        }
+
     def _standings(
-        self, queries: Queries, near: Mapping[str, Near]
+        self, queries: Queries, *, whole: bool
     ) -> Iterator[tuple[slice, list[Standing]]]:
         """What each base says of what may be listed, for some requests at a time.
 
-        It is good until the next ones are asked for, whose scores take its room.
+        ``whole`` asks every base for scores of the catalogue. They are good until the next ones are
+        asked for, which take their room.
         """
         size = max(1, CELLS // max(1, queries.n_items * len(self.bases)))
         all_at_once = [(slice(None), queries)]  # which may be none, and are then asked all the same
@@ -137,8 +150,11 @@ class ListBuilder:
             rooms = self._room.of((len(self.bases), len(batch), queries.n_items))
             found: list[Standing] = []
             for (label, base), room in zip(self.bases.items(), rooms, strict=True):
-                if label in near:
-                    found.append(NearStandings(near[label], batch, self.exclude_seen))
+                if not whole and label in self.near:
+                    found.append(NearStandings(self.near[label], batch, self.exclude_seen))
+                    continue
+                if not whole and label in self._common:
+                    found.append(CommonStandings(self._common[label], batch, self.exclude_seen))
                     continue
                 scores = allowed_scores(base, batch, self.exclude_seen, self.candidates, room)
                 found.append(Standings(scores))

@@ -7,7 +7,6 @@ the index did not find: those are estimated from a sample.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numba
@@ -15,8 +14,9 @@ import numpy as np
 
 from crossfade.data import Queries
 from crossfade.errors import BundleError, ConfigError
-from crossfade.fusion.scaling import SAMPLED, Ladder, Scaling
+from crossfade.fusion.scaling import SAMPLED, Ladder, Scaling, moments_without
 from crossfade.index import Index, IndexConfig, build_index
+from crossfade.meta.common import blank_seen, seen_of
 from crossfade.progress import task
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.kernels import factor_products
@@ -141,11 +141,7 @@ class NearStandings:
         said = near.base.products(queries)
         assert said is not None, "only bases that are products are prepared"
         self._near, self._said = near, said
-        ends = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
-        self._seen = [
-            np.unique(queries.item_row[start:stop]).astype(np.int32)
-            for start, stop in pairwise(ends)
-        ]
+        self._seen = seen_of(queries, exclude_seen)
         self._found, _ = near.index.search(said.request, N_FOUND, self._seen)
         best = np.sort(self._scores(self._found), axis=1)  # NaN comes last
         n_best = (~np.isnan(best)).sum(axis=1)
@@ -192,27 +188,19 @@ class NearStandings:
         out = np.empty(columns.shape, dtype=np.float32)
         said = self._said
         _products_at(said.request, said.item, self._near.may_list, columns.astype(np.int32), out)
-        for row, seen in enumerate(self._seen):
-            out[row, np.isin(columns[row], seen)] = np.nan
+        blank_seen(out, columns, self._seen)
         return out
 
     def _centre(self) -> tuple[Doubles, Doubles]:
         """Mean of all scores, and 1 over their standard deviation, from the moments of the vectors."""
         near, request = self._near, self._said.request.astype(np.float64)
         n = float(len(near.index.rows))
-        mean = request @ near.mean
+        mean, inverse = request @ near.mean, np.zeros(len(request))
         squares = n * np.einsum("ri,ij,rj->r", request, near.covariance, request)
         for row, seen in enumerate(self._seen):
-            mine = seen[near.may_list[seen]]
-            left = n - len(mine)
-            if left < 1:
-                continue
-            gone = self._said.item[mine].astype(np.float64) @ request[row]
-            after = (n * mean[row] - gone.sum()) / left
-            squares[row] += n * (mean[row] - after) ** 2 - np.square(gone - after).sum()
-            squares[row], mean[row] = squares[row] / left, after
-        with np.errstate(invalid="ignore", divide="ignore"):
-            inverse = np.where(squares > 0, 1 / np.sqrt(squares), 0.0)
+            gone = self._said.item[seen[near.may_list[seen]]].astype(np.float64) @ request[row]
+            left, mean[row], rest = moments_without(n, mean[row], squares[row], gone)
+            inverse[row] = 1 / np.sqrt(rest / left) if rest > 0 else 0.0
         return mean, inverse
 
 

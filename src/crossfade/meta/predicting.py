@@ -46,8 +46,7 @@ def predict_pairs(
     """
     asked = to_pairs(pairs)
     user_rows, item_rows = (
-        ids.encode(asked[f"{ids.noun}_id"]).fill_null(-1).to_numpy()
-        for ids in (dataset.user_ids, dataset.item_ids)
+        ids.rows(asked[f"{ids.noun}_id"].to_list()) for ids in (dataset.user_ids, dataset.item_ids)
     )
     score = np.full(asked.height, np.nan, dtype=np.float32)
     chance = np.full(asked.height, np.nan)

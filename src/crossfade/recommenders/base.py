@@ -93,6 +93,7 @@ class Recommender(ABC, Generic[C]):
         serves_cold_users: Whether an empty history still gives scores.
         serves_cold_items: Whether items without any positive event get scores.
         reads_tastes: Whether genres and moods that somebody names move scores.
+        same_for_all: Whether all requests get the same scores, whatever their history, time and taste.
         updates: Whether `update` goes on from a previous version instead of fitting afresh.
         attribution: What the parts of a score that `attribute` gives are.
         notices: What a reader of the fitted model's numbers must know; usually empty.
@@ -103,6 +104,7 @@ class Recommender(ABC, Generic[C]):
     serves_cold_users: ClassVar[bool] = False
     serves_cold_items: ClassVar[bool] = False
     reads_tastes: ClassVar[bool] = False
+    same_for_all: ClassVar[bool] = False
     updates: ClassVar[bool] = False
     attribution: ClassVar[Basis] = "none"
 

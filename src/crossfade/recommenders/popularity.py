@@ -28,6 +28,7 @@ class Popularity(Recommender[PopularityConfig]):
     name = "popularity"
     Config = PopularityConfig
     serves_cold_users = True
+    same_for_all = True
     attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from crossfade.errors import BundleError
-from crossfade.files import adopt, alone_in, flush_names, is_version, remove
+from crossfade.files import alone_in, flush_names, is_version, remove
 from crossfade.store import journal as record
-from crossfade.store.bundle import SCHEMA, oldest_schema
 from crossfade.store.difference import Difference, differences
 from crossfade.store.journal import JOURNAL, Deed, Entry, Journal, read_journal, write_journal
-from crossfade.store.version import Version, checked, file_sizes, manifest_of
+from crossfade.store.version import Version, adopt_whole, checked, file_sizes, manifest_of
 
 VERSIONS = "versions"
 _OURS = re.compile(rf"(\.incoming-|\.gone-|\.{re.escape(JOURNAL)}-)[0-9a-f]{{16}}")
@@ -180,7 +179,7 @@ class Registry:
 
     def adopt(self, bundle: Path, now: datetime) -> str:
         """As `add`, with a bundle that was saved elsewhere; its files are shared where the disk can."""
-        return self.add(lambda place: adopt(bundle, place, "bundle", SCHEMA, oldest_schema()), now)
+        return self.add(lambda place: adopt_whole(bundle, place), now)
 
     def promote(self, version: str, now: datetime) -> None:
         """Let a version serve, its checksums verified first; nothing happens where it does already.

@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crossfade.errors import BundleError
-from crossfade.files import open_published, parts_of, read_manifest
+from crossfade.files import adopt, open_published, parts_of, read_manifest, read_published
 from crossfade.store.bundle import SCHEMA, oldest_schema
 from crossfade.store.difference import fingerprint
 
 T = TypeVar("T")
+
+INDEX = "index"
+"""Folder of a bundle in which an index of its item vectors may lie, saved by itself."""
+
+INDEX_KIND, INDEX_SCHEMA = "vector index", 1
+"""What is saved there; its manifest names the version of the bundle as ``model_version``."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Version:
         n_users: Users in it.
         n_items: Items in it.
         metrics: What was measured when it was fitted, by name.
+        index: Whether an index of its item vectors lies in it.
     """
 
     version: str
@@ -51,6 +58,7 @@ class Version:
     n_users: int | None = None
     n_items: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    index: bool = False
 
     @classmethod
     def read(cls, bundle: Path, *, added: str | None, promoted: bool, rollback: bool) -> "Version":
@@ -75,6 +83,7 @@ class Version:
             n_users=_told(manifest, "n_users", int),
             n_items=_told(manifest, "n_items", int),
             metrics=metrics if isinstance(metrics, dict) else {},
+            index=(bundle / INDEX).exists(),
         )
 
 
@@ -88,17 +97,35 @@ def manifest_of(bundle: Path) -> dict[str, Any]:
 
 
 def checked(bundle: Path, version: str | None = None) -> dict[str, Any]:
-    """The manifest of a bundle whose every checksum holds.
+    """The manifest of a bundle whose every checksum holds, and those of an index in it.
 
     Raises:
-        BundleError: If it is damaged, or is not of this version.
+        BundleError: If it is damaged, or is not of this version; or if the index is not of it.
     """
     manifest, _ = open_published(bundle, "bundle", SCHEMA, oldest_schema())
     if version is not None and manifest["version"] != version:
         raise BundleError(
             f"{bundle}: holds version {manifest['version']}; a version lives under its own name, move it there"
         )
+    if (bundle / INDEX).exists():
+        _check_index(bundle / INDEX, manifest["version"])
     return manifest
+
+
+def _check_index(place: Path, version: str) -> None:
+    manifest = read_published(place, INDEX_KIND, INDEX_SCHEMA, lambda found, _: found)
+    if manifest.get("model_version") != version:
+        raise BundleError(
+            f"{place}: belongs to version {manifest.get('model_version')}, the bundle is version {version}; "
+            "build the index again, or remove it"
+        )
+
+
+def adopt_whole(bundle: Path, place: Path) -> None:
+    """A bundle and the index in it once more in an empty folder, as `files.adopt`."""
+    if (bundle / INDEX).exists():
+        adopt(bundle / INDEX, place / INDEX, INDEX_KIND, INDEX_SCHEMA)
+    adopt(bundle, place, "bundle", SCHEMA, oldest_schema())
 
 
 def file_sizes(bundle: Path, manifest: dict[str, Any]) -> dict[str, int]:

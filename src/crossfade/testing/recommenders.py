@@ -260,6 +260,17 @@ def check_products_are_the_scores(make: Maker) -> None:
         np.testing.assert_allclose(products, model.score_batch(queries), rtol=1e-4, atol=1e-6)
 
 
+def check_the_same_for_all_is_the_same_for_all(make: Maker) -> None:
+    """Models that say so score every request alike."""
+    data = checkerboard()
+    model = make().fit(data)
+    if not model.same_for_all:
+        return
+    nobody = model.score_batch(Queries.of_items([], data.n_items))
+    for row in model.score_batch(data.queries(range(data.n_users))):
+        np.testing.assert_array_equal(row, nobody[0])
+
+
 def check_evidence_counts(make: Maker) -> None:
     """History volume and item support are plain counts; recency needs a time to be known."""
     data = checkerboard()
