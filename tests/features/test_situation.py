@@ -68,6 +68,15 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert str(caught.value).count("leave it out") == 3
 
 
+def test_anything_but_values_by_column_is_refused() -> None:
+    wrong: Any
+    for wrong in ("device=phone", [("device", "phone")]):
+        with pytest.raises(ConfigError, match="context must be values by column"):
+            stated(COLUMNS, wrong)
+    with pytest.raises(ConfigError, match='knows no "7"'):
+        stated(COLUMNS, {7: "rain"})  # type: ignore[dict-item]
+
+
 def test_a_blend_that_knows_no_situation_hears_of_none() -> None:
     with pytest.raises(ConfigError, match='knows no "weather"; it learned without any situation'):
         stated((), {"weather": "rain"})

@@ -48,13 +48,17 @@ def stated(columns: Sequence[EnvironmentColumn], said: Context) -> Situation:
 
     Raises:
         ConfigError: With everything that is wrong: columns that the blend does not know,
-            values that are no number, categories that it has not met.
+            values that are no number, categories that it has not met, no columns at all.
     """
+    if not isinstance(said, Mapping):
+        raise ConfigError(
+            f'context must be values by column, such as {{"device": "phone"}}, got {said!r}'
+        )
     known = {column.name: column for column in columns}
     found: dict[str, float | str] = {}
     faults = []
     for name, value in said.items():
-        column = known.get(PREFIX + name.removeprefix(PREFIX))
+        column = known.get(PREFIX + str(name).removeprefix(PREFIX))
         if column is None:
             there = ", ".join(sorted(full.removeprefix(PREFIX) for full in known))
             faults.append(
