@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.signals import SETS, Block, block_of
 from crossfade.evaluation.statistics import resampled_means
-from crossfade.features.environment import PREFIX
+from crossfade.features.situation import PREFIX
 from crossfade.features.social import SOCIAL
 from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.gate.config import GateConfig

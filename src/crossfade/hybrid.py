@@ -7,7 +7,6 @@ bases fitted on everything ──► bundle ──► recommend, explain, predic
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -16,23 +15,25 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
-from crossfade.data.asking import Asking, Likes
+from crossfade.data.asking import Likes
 from crossfade.data.frames import Frame
 from crossfade.data.splits import make_plan, possible_protocol
 from crossfade.data.vocabulary import check_texts
 from crossfade.errors import ConfigError
+from crossfade.features.situation import Context
 from crossfade.index import Index, IndexConfig
 from crossfade.meta.assembling import assemble, prepare
 from crossfade.meta.blending import BlendChoice, fit_bases
 from crossfade.meta.bundling import packed, unpacked
 from crossfade.meta.config import DEFAULT_BASES, HybridConfig
-from crossfade.meta.explaining import Explainer
+from crossfade.meta.explaining import Explainer, explained
 from crossfade.meta.exporting import index_base
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.learning import LearnedBlend, learn
 from crossfade.meta.nearest import Near
 from crossfade.meta.predicting import predict_pairs
 from crossfade.meta.recommendation import Recommendation, Recommendations
+from crossfade.meta.requests import RequestMaker
 from crossfade.meta.serving import Filters, ListMaker, list_table
 from crossfade.meta.similar import similar_items
 from crossfade.meta.updating import Mode, change_since, update_bases
@@ -87,7 +88,7 @@ class HybridModel:
         calibrator = None if learned is None else learned.calibrator
         self.lists = ListMaker(dataset, self.blend, calibrator, kept.get("ranking"))
         self.explainer = Explainer(dataset, bases, self.blend, learned, config.explain)
-        self.asking = Asking(dataset)
+        self.asking = RequestMaker(dataset, self.blend, learned)
         self.seed = seed
         self.version = version
         self.previous = previous
@@ -221,6 +222,8 @@ class HybridModel:
         as_of: datetime | None = None,
         genres: Sequence[str] = (),
         moods: Sequence[str] = (),
+        *,
+        context: Context | None = None,
     ) -> Queries:
         """The request of a known user, or of a stranger, with what they say they like.
 
@@ -230,13 +233,9 @@ class HybridModel:
         Raises:
             UnknownIdError: If the user is unknown, or no user is given and all of the items,
                 genres and moods are unknown.
-            ConfigError: If genres or moods are given and no base reads them.
+            ConfigError: As in `recommend`.
         """
-        if (len(genres) or len(moods)) and self.blend.taste is None:
-            raise ConfigError(
-                "no base reads genres or moods; add genre_popularity or content_knn to the bases and fit again"
-            )
-        return self.asking.query(Likes(items, genres, moods), user, as_of)
+        return self.asking.make(Likes(items, genres, moods), user, as_of, context)
 
     def unknown(
         self, items: Sequence[str] = (), genres: Sequence[str] = (), moods: Sequence[str] = ()
@@ -253,6 +252,7 @@ class HybridModel:
         moods: Sequence[str] = (),
         k: int = 10,
         as_of: datetime | None = None,
+        context: Context | None = None,
         filters: Filters | None = None,
         ranking: RankingConfig | None = None,
         explain: bool = False,
@@ -271,6 +271,8 @@ class HybridModel:
             moods: Moods the person likes, in any case.
             k: How many, 1 or more; fewer come back when fewer can be scored.
             as_of: Look at the user's history strictly before this; None takes all of it.
+            context: The situation of the request, such as ``{"device": "phone"}``, in columns that
+                the blend learned with; it takes the place of the latest known one.
             filters: What must hold for every item; None asks for nothing.
             ranking: How candidates become a list; None takes the settings.
             explain: Whether to say why each item is there.
@@ -282,18 +284,19 @@ class HybridModel:
             UnknownIdError: If the user is unknown, or no user is given and all of the items,
                 genres and moods are unknown.
             ConfigError: If k is less than 1, ``as_of`` comes without a user, genres or moods
-                are given and no base reads them, or as `rank` where filters contradict themselves.
+                are given and no base reads them, as `rank` where filters contradict themselves,
+                or as `stated` where the blend did not learn with the context.
         """
-        if user is None and as_of is not None:
-            raise ConfigError("as_of cuts a user's history, a stranger has none; leave it out")
         self._list_length(k)
-        query = self.query(user, items, as_of, genres, moods)
+        query = self.query(user, items, as_of, genres, moods, context=context)
         ranking = ranking or self.config.ranking
         (served,) = self.lists.serve(query, k, ranking, filters, rng)
         why = self.explainer.explain(query, served) if explain else None
         return self.lists.lines(query, served, why)
 
-    def explain(self, user: str, item: str, as_of: datetime | None = None) -> Recommendation | None:
+    def explain(
+        self, user: str, item: str, as_of: datetime | None = None, context: Context | None = None
+    ) -> Recommendation | None:
         """What speaks for one item, for somebody in the log, whether it would be listed or not.
 
         Returns:
@@ -303,14 +306,11 @@ class HybridModel:
 
         Raises:
             UnknownIdError: If the user or the item is unknown.
+            ConfigError: As `stated` where the blend did not learn with the context.
             DataError: If ``as_of`` is given and the data has no times.
         """
-        query = self.query(user, as_of=as_of)
-        found = self.lists.one(query, self.dataset.item_ids.row(item))
-        if found is None:
-            return None
-        (line,) = self.lists.lines(query, found[0], self.explainer.explain(query, found[0]))
-        return replace(line, rank=found[1])
+        query = self.query(user, as_of=as_of, context=context)
+        return explained(self.lists, self.explainer, query, self.dataset.item_ids.row(item))
 
     def predict(self, pairs: Frame | Sequence[tuple[str, str]]) -> pl.DataFrame:
         """Score and probability of pairs of a user and an item; see `predict_pairs`."""

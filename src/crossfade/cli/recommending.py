@@ -56,6 +56,13 @@ def recommend(
             help="Look at the user's history before this time only: ISO 8601, UTC unless it has a zone.",
         ),
     ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--context",
+            help="The situation now, such as device=phone, in a column the log had; may be repeated.",
+        ),
+    ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Say under each item what speaks for it.")
     ] = False,
@@ -104,6 +111,7 @@ def recommend(
     if as_of is not None and user is None:
         raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
     moment = None if as_of is None else _moment(as_of)
+    situation = _situation(context or [])
     model = load_model(bundle, registry)
     filters = Filters(block=block or (), rules=rule or ())
     wishes = {"diversity": diversity, "max_per_creator": max_per_creator}
@@ -115,6 +123,7 @@ def recommend(
         moods=said["moods"],
         k=k,
         as_of=moment,
+        context=situation,
         filters=filters,
         ranking=model.config.ranking.changed(**wishes),
         explain=why,
@@ -172,6 +181,18 @@ def _split(ids: str) -> list[str]:
     """Ids between commas; quotes keep a comma inside an id."""
     (fields,) = csv.reader([" ".join(ids.split())], skipinitialspace=True)
     return [field.strip() for field in fields if field.strip()]
+
+
+def _situation(said: list[str]) -> dict[str, str]:
+    """Values by column, from ``column=value``."""
+    pairs = [text.partition("=") for text in said]
+    for name, equals, value in pairs:
+        if not (name.strip() and equals and value.strip()):
+            raise typer.BadParameter(
+                f"{name}{equals}{value} is no situation; write it like device=phone",
+                param_hint="--context",
+            )
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _moment(text: str) -> datetime:

@@ -7,7 +7,7 @@ import numpy as np
 
 from crossfade.data.schema import AUDIO_FEATURES
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
-from crossfade.features.environment import PREFIX
+from crossfade.features.situation import PREFIX
 from crossfade.features.social import SOCIAL
 from crossfade.types import Floats, Ints
 

@@ -1,12 +1,16 @@
 """What a recommender is asked: who, when, and what they did before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
+
+Situation = Mapping[str, float | str]
+"""What is known of the moment of a request, by event column: a number, or the name of a category."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Queries:
         session_row: Session of each event; -1 where unknown.
         n_items: Width of the catalogue.
         tastes: What each person said they like, ``n`` of them; None where nobody was asked.
+        situations: What each request says of the situation it is made in, ``n`` of them; None
+            where none does.
     """
 
     user_row: Rows
@@ -55,6 +61,7 @@ class Queries:
     session_row: Rows
     n_items: int
     tastes: tuple[Taste, ...] | None = None
+    situations: tuple[Situation, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -128,7 +135,8 @@ class Queries:
             strength=self.strength[flat],
             session_row=self.session_row[flat],
             n_items=self.n_items,
-            tastes=None if self.tastes is None else tuple(self.tastes[p] for p in places.tolist()),
+            tastes=_picked(self.tastes, places),
+            situations=_picked(self.situations, places),
         )
 
     def batches(self, size: int) -> Iterator[tuple[slice, "Queries"]]:
@@ -162,3 +170,10 @@ class Queries:
         )
         matrix.sum_duplicates()
         return matrix
+
+
+T = TypeVar("T")
+
+
+def _picked(said: tuple[T, ...] | None, places: Ints) -> tuple[T, ...] | None:
+    return None if said is None else tuple(said[place] for place in places.tolist())

@@ -10,10 +10,8 @@ from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.errors import DataError
 from crossfade.features.past import Past, noted_moments
+from crossfade.features.situation import PREFIX, EnvironmentColumn, overlaid
 from crossfade.types import Arrays, Floats, Times
-
-PREFIX = "context_"
-"""Event columns of this start describe the situation."""
 
 
 class EnvironmentConfig(Settings):
@@ -31,20 +29,6 @@ class EnvironmentConfig(Settings):
     max_age_days: float | None = Field(
         None, gt=0, description="What was known longer ago counts as unknown; unset: no limit."
     )
-
-
-@dataclass(frozen=True)
-class EnvironmentColumn:
-    """One event column.
-
-    Attributes:
-        name: Its name.
-        values: Categories with a column of their own, in the order of their names; None for
-            numbers.
-    """
-
-    name: str
-    values: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +91,7 @@ class EnvironmentSchema:
         )
 
     def features(self, log: Dataset, queries: Queries) -> Floats:
-        """The latest situation each person is known to have been in.
+        """The situation a request comes with, or the latest its person is known to have been in.
 
         Args:
             log: Events to look at. Columns that were not there at fit are passed over; those
@@ -246,13 +230,13 @@ class EnvironmentFeatures:
         blocks = [np.zeros((len(queries), 0), dtype=np.float32)]
         for column, past in zip(self.schema.columns, self.past, strict=True):
             n_values = None if column.values is None else len(column.values)
-            block = np.full((len(queries), n_values or 1), np.nan, dtype=np.float32)
+            block = np.full((len(queries), column.width), np.nan, dtype=np.float32)
             if past is not None:
                 place = past.latest(queries, self.moments, self.schema.config.max_age_days)
                 found = place >= 0
                 block[found] = _block(past.value[place[found]], n_values)
             blocks.append(block)
-        return np.hstack(blocks)
+        return overlaid(np.hstack(blocks), self.schema.columns, queries)
 
     def to_arrays(self) -> Arrays:
         """Everything but the schema, as plain arrays; columns under their places in it."""

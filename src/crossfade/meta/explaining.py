@@ -1,6 +1,7 @@
 """Why each item of a list is there: from contributions and evidence to reasons and sentences."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,8 @@ from crossfade.features.acclaim import ratings_before
 from crossfade.meta.blending import Blend
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.learning import LearnedBlend
-from crossfade.meta.serving import Served
+from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.serving import ListMaker, Served
 from crossfade.recommenders.attribution import Attribution
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Doubles, Ints, Rows
@@ -147,3 +149,14 @@ class Explainer:
             self.limits,
             adapted,
         )
+
+
+def explained(
+    lists: ListMaker, explainer: Explainer, query: Queries, item_row: int
+) -> Recommendation | None:
+    """One item of one request with its reasons, ranked by score alone; see `ListMaker.one`."""
+    found = lists.one(query, item_row)
+    if found is None:
+        return None
+    (line,) = lists.lines(query, found[0], explainer.explain(query, found[0]))
+    return replace(line, rank=found[1])

@@ -12,6 +12,7 @@ from crossfade.data.splits import Plan
 from crossfade.errors import DataError
 from crossfade.explain.sentences import UncertaintyLimits
 from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
+from crossfade.features.situation import EnvironmentColumn
 from crossfade.fusion.base import Columns, Fused, FusionModel, LabelledSignals
 from crossfade.fusion.registry import fusion_kind, make_fusion
 from crossfade.fusion.scaling import Scaling
@@ -49,6 +50,11 @@ class LearnedBlend:
     calibrator: Probability | None = None
     environment: EnvironmentSchema | None = None
     limits: UncertaintyLimits | None = None
+
+    @property
+    def situations(self) -> tuple[EnvironmentColumn, ...]:
+        """The event columns of situations that it learned with."""
+        return () if self.environment is None else self.environment.columns
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Arrays]]:
         """What a bundle keeps: plain values for its header, and groups of arrays."""
