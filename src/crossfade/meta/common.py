@@ -9,7 +9,8 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
-from crossfade.fusion.scaling import OFFSET, Scaling, moments_without
+from crossfade.fusion.scaling import OFFSET, Scaling
+from crossfade.fusion.standings import moments_without
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Floats, Ints, Rows
 
