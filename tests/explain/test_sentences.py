@@ -127,7 +127,7 @@ def test_notes_come_from_the_uncertainty(uncertainty: float | None, note: str) -
 def test_an_adapted_gate_is_told() -> None:
     said = say([because("popularity")], Certainty(0.7, 0.6, LIMITS, adapted=True))
     assert said is not None
-    assert said.endswith("(a discovery and adapted to your own reactions).")
+    assert said.endswith("(a discovery; adapted to your own reactions).")
 
 
 @pytest.mark.parametrize(

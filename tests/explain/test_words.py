@@ -40,6 +40,11 @@ def test_lists_are_joined_as_people_do(parts: list[str], expected: str) -> None:
     assert load_words().listed(parts) == expected
 
 
+def test_notes_follow_one_another() -> None:
+    assert load_words().noted(["a"]) == "a"
+    assert load_words().noted(["a", "b", "c"]) == "a; b; c"
+
+
 def test_braces_in_a_title_are_text() -> None:
     assert load_words().say("name.item", title="{first}") == "“{first}”"
 

@@ -192,7 +192,7 @@ def explain(
     if clauses:
         said = {"opening": _opening(certainty, words, config), "reasons": words.listed(clauses)}
         if notes:
-            said["notes"] = words.listed([note.said(words) for note in notes])
+            said["notes"] = words.noted([note.said(words) for note in notes])
         sentence = words.say("sentence.noted" if notes else "sentence.plain", **said)
     return Explanation(item_row, tuple(reasons), sentence, tuple(notes))
 

@@ -40,6 +40,7 @@ PLACEHOLDERS: dict[str, frozenset[str]] = {
         "reason.acclaimed": "n_ratings",
         "list.two": "first last",
         "list.more": "first rest",
+        "list.notes": "first rest",
         "name.item": "title",
         "note.established": "",
         "note.discovery": "",
@@ -80,6 +81,12 @@ class Words:
         if len(parts) == 2:
             return self.say("list.two", first=parts[0], last=parts[1])
         return self.say("list.more", first=parts[0], rest=self.listed(parts[1:]))
+
+    def noted(self, notes: Sequence[str]) -> str:
+        """Notes one after the other, at least one; they are no list of like things."""
+        if len(notes) == 1:
+            return notes[0]
+        return self.say("list.notes", first=notes[0], rest=self.noted(notes[1:]))
 
 
 def load_words(pack: str = GENERIC, language: str = "en", folder: Path | None = None) -> Words:
