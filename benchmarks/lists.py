@@ -25,14 +25,14 @@ from crossfade.config import load_toml
 from crossfade.data import load_dataset
 from crossfade.data.importing import ImportMapping, import_table
 from crossfade.data.splits import ProtocolConfig, Trial, make_plan
-from crossfade.evaluation.beyond import ItemFacts, diversity
-from crossfade.evaluation.metrics import locate, ndcg
+from crossfade.evaluation.diversity import judged_lists
 from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.meta.diversity import served_rows
 from crossfade.meta.learning import learn
 from crossfade.meta.signals import sampled
 from crossfade.progress import reporting_to
 from crossfade.ranking import RankingConfig
-from crossfade.types import Csr, Doubles, Rows
+from crossfade.types import Doubles
 
 SET, K = "amazon-cds", 10
 PLAIN = "plain order"
@@ -84,18 +84,9 @@ def _system(data: Path, folder: Path) -> tuple[HybridModel, Trial]:
 
 def _judged(model: HybridModel, trial: Trial, config: RankingConfig) -> Judged:
     began = time.perf_counter()
-    served = model.lists.serve(trial.queries, K, config)
-    ms = 1000 * (time.perf_counter() - began) / len(served)
-    lists: Rows = np.full((len(served), K), -1, dtype=np.int32)
-    for at, one in enumerate(served):
-        lists[at, : len(one.score)] = one.ranked.item_row
-    relevant = Csr(trial.relevant)
-    relevant.sort_indices()
-    hits, _ = locate(lists, relevant)
-    facts = ItemFacts.of(trial.train)
-    return Judged(
-        ndcg(hits, np.diff(relevant.indptr).astype(np.int64)), diversity(lists, facts), ms
-    )
+    lists = served_rows(model.lists, trial, config, K)
+    ms = 1000 * (time.perf_counter() - began) / len(lists)
+    return Judged(*judged_lists(lists, trial), ms)
 
 
 def _page(found: dict[str, Judged], model: HybridModel) -> str:

@@ -11,6 +11,7 @@ from crossfade.evaluation import Evaluation, EvaluationConfig, Findings, Scorer,
 from crossfade.evaluation.candidates import CandidateRecall, CandidateSlice
 from crossfade.evaluation.cost import Cost, Step, peak_bytes
 from crossfade.evaluation.cost_section import cost_section
+from crossfade.evaluation.diversity import Compared, DiversityCurve, DiversityPoint
 from crossfade.evaluation.landscape import Landscape, WeightBin
 from crossfade.evaluation.report import template, to_html
 from crossfade.evaluation.samples import Sample, SampleItem
@@ -49,6 +50,24 @@ CANDIDATES = CandidateRecall(
     (
         CandidateSlice("user", "seen in training", 1_233, 19, 0.8, 0.6, 0.9),
         CandidateSlice("item_age", NASTY, 1, 1, 0.0, float("nan"), float("nan")),
+    ),
+)
+
+NAN = float("nan")
+CURVE = DiversityCurve(
+    "m",
+    10,
+    0.95,
+    300,
+    280,
+    270,
+    (
+        DiversityPoint(0.0, Compared(0.08, 0.07, 0.09, 0, NAN, NAN), Compared(0.6, *[NAN] * 5)),
+        DiversityPoint(
+            0.3,
+            Compared(0.079, 0.06, 0.1, -0.0125, -0.05, 0.03),
+            Compared(0.75, 0.7, 0.8, 0.25, 0.2, 0.3),
+        ),
     ),
 )
 
@@ -157,7 +176,12 @@ def test_memory_that_the_system_does_not_tell_is_no_number() -> None:
 
 def test_what_was_not_found_has_no_section(evaluation: Evaluation) -> None:
     text = Page(to_html(evaluation)).text
-    for heading in ("Who is trusted when", "Lists and their reasons", "What it cost"):
+    for heading in (
+        "Who is trusted when",
+        "Lists and their reasons",
+        "What diversity",
+        "What it cost",
+    ):
         assert heading not in text
 
 
@@ -176,7 +200,7 @@ def test_a_report_with_everything_is_whole_and_needs_nothing_from_outside(
     sample = replace(SAMPLE, user_id=NASTY, latest=(NASTY,), titles={}, items=(item,))
     cost = replace(COST, steps=(Step(NASTY, None, 1, 1.0, 1.0),))
     landscape = Landscape("m", ("ease",), 6, 0, bins, bins)
-    findings = Findings(None, landscape, CANDIDATES, {}, (sample,), cost)
+    findings = Findings(None, landscape, CANDIDATES, {}, (sample,), CURVE, cost)
     html = to_html(evaluation, findings)
     page = Page(html)
     assert page.open == []
@@ -220,6 +244,20 @@ def test_candidates_are_shown_most_lost_first_and_nested_in_the_json(
 def test_without_a_learned_blend_there_are_no_candidates(evaluation: Evaluation) -> None:
     assert "recall of the candidates" not in to_html(evaluation)
     assert to_json(evaluation)["candidates"] is None
+
+
+def test_what_diversity_costs_is_drawn_and_said(evaluation: Evaluation) -> None:
+    findings = Findings(diversity=CURVE)
+    text = Page(to_html(evaluation, findings)).text
+    assert "300 requests of the test block by 280 users" in text
+    assert "diversity within lists of 10" in text  # drawn
+    assert "0.30.0790 [0.0600, 0.1000]-1.2% [-5.0%, +3.0%]0.7500" in text
+    document = json.loads(json.dumps(to_json(evaluation, findings), allow_nan=False))
+    plain, more = document["diversity"]["points"]
+    assert plain["ndcg"]["change_low"] is None
+    assert (more["diversity"], more["within_lists"]["change"]) == (0.3, 0.25)
+    assert "What diversity costs" not in to_html(evaluation)
+    assert to_json(evaluation)["diversity"] is None
 
 
 def test_what_differs_from_run_to_run_is_in_no_json(evaluation: Evaluation) -> None:

@@ -11,8 +11,12 @@ from crossfade.data.world import WorldConfig, make_world
 from crossfade.evaluation import EvaluationConfig
 from crossfade.meta.blending import Blend, BlendChoice, BlendConfig, fit_bases
 from crossfade.meta.config import ExplainConfig
+from crossfade.meta.diversity import served_rows
 from crossfade.meta.experiment import Experiment, run_experiment
 from crossfade.meta.samples import draw_samples
+from crossfade.meta.serving import ListMaker
+from crossfade.meta.signals import taken
+from crossfade.ranking import RankingConfig
 from crossfade.types import Csr
 
 BASES: dict[str, dict[str, object]] = {"popularity": {}, "item_knn": {}, "content_knn": {}}
@@ -108,6 +112,29 @@ def test_no_ranking_finds_more_than_its_candidates_hold(found: Experiment, world
     # Where every base proposes all it can score, only unknown items are lost; each user asks once.
     assert deep.whole.recall == pytest.approx(shares.mean())
     assert candidates.whole.recall < deep.whole.recall
+
+
+def test_the_diversity_curve_begins_at_the_order_by_score(found: Experiment) -> None:
+    curve = found.findings.diversity
+    assert curve is not None
+    assert curve.n_requests == found.evaluation.about.n_requests
+    plain, *_, most = curve.points
+    assert plain.ndcg.mean == pytest.approx(found.evaluation.mean("static", "ndcg@10"))
+    assert most.diversity.mean > plain.diversity.mean
+
+
+def test_what_is_hidden_from_a_request_is_on_none_of_its_lists(world: Dataset) -> None:
+    (trial,) = make_plan(world, ProtocolConfig()).tests
+    trial = taken(trial, np.arange(3))
+    bases = fit_bases({"popularity": {}}, trial.train, 0)
+    choice = BlendChoice("zscore", {"popularity": 1.0}, True, "popularity", 0.0, 0.0)
+    maker = ListMaker(trial.train, Blend(bases, choice, True, trial.candidates), None)
+    usual = served_rows(maker, trial, RankingConfig(), 5)
+    hidden = np.zeros(trial.relevant.shape, np.float32)
+    hidden[1, usual[1, 0]] = 1
+    without = served_rows(maker, replace(trial, hidden=Csr(hidden)), RankingConfig(), 5)
+    assert usual[1, 0] not in without[1]
+    np.testing.assert_array_equal(without[[0, 2]], usual[[0, 2]])
 
 
 def test_a_model_without_weights_has_samples_and_an_empty_landscape(world: Dataset) -> None:

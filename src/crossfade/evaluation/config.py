@@ -77,6 +77,12 @@ class EvaluationConfig(Settings):
         ge=0,
         description="Requests of the test block whose lists the report shows with their reasons; 0 shows none.",
     )
+    n_diversity: int = Field(
+        300,
+        ge=0,
+        description="Requests of the test block that are listed at several strengths of diversity, to see what it "
+        "costs; 0 leaves that out.",
+    )
     max_cells: int = Field(
         8_000_000,
         ge=1,

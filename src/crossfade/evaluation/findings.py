@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from crossfade.evaluation.candidates import CandidateRecall
 from crossfade.evaluation.cost import Cost
+from crossfade.evaluation.diversity import DiversityCurve
 from crossfade.evaluation.landscape import Landscape
 from crossfade.evaluation.samples import Sample
 from crossfade.evaluation.trust import Trust
@@ -21,6 +22,7 @@ class Findings:
         static: Weights of the static blend by base, which serves where nothing was learned; empty
             where they are not known.
         samples: Some lists with their reasons.
+        diversity: What diverse lists cost; None where nobody measured, or nothing is known of genres.
         cost: What the run cost; None where nobody measured. It is the one part that differs
             from run to run, so it is in no JSON.
     """
@@ -30,4 +32,5 @@ class Findings:
     candidates: CandidateRecall | None = None
     static: Mapping[str, float] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
+    diversity: DiversityCurve | None = None
     cost: Cost | None = None

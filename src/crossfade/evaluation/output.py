@@ -20,8 +20,8 @@ def to_json(evaluation: Evaluation, findings: Findings | None = None) -> dict[st
     Args:
         evaluation: What to show.
         findings: What was found beside the table. Of trust the keys of `Trust.to_json`, empty
-            without it; ``landscape`` and ``candidates``, null without them. Samples are for people,
-            and cost differs from run to run: neither is in the document.
+            without it; ``landscape``, ``candidates`` and ``diversity``, null without them.
+            Samples are for people, and cost differs from run to run: neither is in the document.
     """
     about, findings = evaluation.about, findings or Findings()
     trust, landscape, candidates = findings.trust, findings.landscape, findings.candidates
@@ -41,6 +41,7 @@ def to_json(evaluation: Evaluation, findings: Findings | None = None) -> dict[st
         **(NOTHING if trust is None else trust.to_json()),
         "landscape": None if landscape is None else landscape.to_json(),
         "candidates": None if candidates is None else candidates.to_json(),
+        "diversity": None if findings.diversity is None else findings.diversity.to_json(),
         "settings": {
             "protocol": about.protocol_rules,
             "target": about.target_rules,

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from crossfade.evaluation.candidates_section import candidates_section
 from crossfade.evaluation.config import ACCURACY, split
 from crossfade.evaluation.cost_section import cost_section
+from crossfade.evaluation.diversity_section import diversity_section
 from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.landscape_section import landscape_section, weights_text
 from crossfade.evaluation.output import estimate_text, number_text, to_json
@@ -109,13 +110,14 @@ def template(name: str) -> Template:
 
 def _sections(findings: Findings, target: str) -> dict[str, Any]:
     trust, landscape, cost = findings.trust, findings.landscape, findings.cost
-    candidates = findings.candidates
+    candidates, diversity = findings.candidates, findings.diversity
     return {
         "trust": None if trust is None else trust_section(trust, target),
         "landscape": None if landscape is None else landscape_section(landscape),
         "candidates": None if candidates is None else candidates_section(candidates),
         "static": weights_text(findings.static),
         "samples": samples_section(findings.samples),
+        "diversity": None if diversity is None else diversity_section(diversity),
         "cost": None if cost is None else cost_section(cost),
     }
 

@@ -27,6 +27,7 @@ from crossfade.meta.candidates import WantedCandidates
 from crossfade.meta.config import ExplainConfig, HybridConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.contextual import list_builder
+from crossfade.meta.diversity import curve_of
 from crossfade.meta.keeping import ListCache
 from crossfade.meta.landscape import WeightSums
 from crossfade.meta.learning import Learned, installed, learn
@@ -266,7 +267,10 @@ class _Test:
                 n=self.evaluation.n_samples,
                 seed=self.seed,
             )
-        self.findings = replace(said, static=self.learned.choice.weights, samples=samples)
+        with task("list by strengths of diversity"):
+            curve = curve_of(trial, blend, self.evaluation, self.seed)
+        static = self.learned.choice.weights
+        self.findings = replace(said, static=static, samples=samples, diversity=curve)
 
     def _said(self, trial: Trial, served: FusedScorer) -> Findings:
         """Probabilities against outcomes where it is calibrated, weights and candidates, in one pass."""
