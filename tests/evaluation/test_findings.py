@@ -1,5 +1,6 @@
 """Sections on samples and cost, and the report that holds all of them."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from tests.evaluation.pages import Page
 
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.evaluation import Evaluation, EvaluationConfig, Findings, Scorer, evaluate, to_json
+from crossfade.evaluation.candidates import CandidateRecall, CandidateSlice
 from crossfade.evaluation.cost import Cost, Step, peak_bytes
 from crossfade.evaluation.cost_section import cost_section
 from crossfade.evaluation.landscape import Landscape, WeightBin
@@ -39,6 +41,16 @@ SAMPLE = Sample(
     titles={"t7": "Blue Train"},
 )
 COST = Cost((Step("fit ease on N events", None, 2, 3.0, 1.0),), 5.0, 10, 4, 7, 3, 2_500_000_000)
+
+CANDIDATES = CandidateRecall(
+    "m",
+    0.95,
+    CandidateSlice("all", "all", 1_234, 20, 0.75, 0.5, 0.875),
+    (
+        CandidateSlice("user", "seen in training", 1_233, 19, 0.8, 0.6, 0.9),
+        CandidateSlice("item_age", NASTY, 1, 1, 0.0, float("nan"), float("nan")),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,16 +175,51 @@ def test_a_report_with_everything_is_whole_and_needs_nothing_from_outside(
     item = replace(SAMPLE.items[0], title=NASTY, sentence=NASTY, item_id=NASTY)
     sample = replace(SAMPLE, user_id=NASTY, latest=(NASTY,), titles={}, items=(item,))
     cost = replace(COST, steps=(Step(NASTY, None, 1, 1.0, 1.0),))
-    findings = Findings(None, Landscape("m", ("ease",), 6, 0, bins, bins), {}, (sample,), cost)
+    landscape = Landscape("m", ("ease",), 6, 0, bins, bins)
+    findings = Findings(None, landscape, CANDIDATES, {}, (sample,), cost)
     html = to_html(evaluation, findings)
     page = Page(html)
     assert page.open == []
     assert page.outside == []
     assert "<img" not in html
     assert len(set(page.ids)) == len(page.ids)
-    headings = ["Slices", "Who is trusted when", "Lists and their reasons", "What it cost"]
+    headings = [
+        "Slices",
+        "Candidates",
+        "Who is trusted when",
+        "Lists and their reasons",
+        "What it cost",
+    ]
     places = [page.text.index(heading) for heading in headings]
     assert places == sorted(places)
+
+
+def test_candidates_are_shown_most_lost_first_and_nested_in_the_json(
+    evaluation: Evaluation,
+) -> None:
+    findings = Findings(candidates=CANDIDATES)
+    text = Page(to_html(evaluation, findings)).text
+    rows = [
+        "everything1,2342075.0% [50.0%, 87.5%]",
+        f"item age: {NASTY}110.0% ",
+        "user: seen in training1,2331980.0% [60.0%, 90.0%]",
+    ]
+    places = [text.index(row) for row in rows]
+    assert places == sorted(places)
+    found = json.loads(json.dumps(to_json(evaluation, findings), allow_nan=False))["candidates"]
+    whole = {"recall": 0.75, "low": 0.5, "high": 0.875, "n": 1_234, "n_users": 20}
+    assert {key: found[key] for key in ("model", *whole)} == {"model": "m", **whole}
+    lost = found["slices"]["item_age"][NASTY]
+    assert lost == {"recall": 0.0, "low": None, "high": None, "n": 1, "n_users": 1}
+    assert list(found["slices"]["user"]) == ["seen in training"]
+    (line,) = CANDIDATES.lines()
+    assert "recall 75.0% [50.0%, 87.5%] of 1,234 wanted items, lowest at item age" in line
+    assert line.endswith("0.0% of 1")
+
+
+def test_without_a_learned_blend_there_are_no_candidates(evaluation: Evaluation) -> None:
+    assert "recall of the candidates" not in to_html(evaluation)
+    assert to_json(evaluation)["candidates"] is None
 
 
 def test_what_differs_from_run_to_run_is_in_no_json(evaluation: Evaluation) -> None:

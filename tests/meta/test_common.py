@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from crossfade.data import Dataset
 from crossfade.data.world import WorldConfig, make_world
-from crossfade.fusion.scaling import Standings, centre, moments_without
+from crossfade.fusion.scaling import centre
+from crossfade.fusion.standings import Standings, moments_without
 from crossfade.meta.common import N_FIRST, Common, CommonStandings
 from crossfade.meta.signals import allowed_scores
 from crossfade.recommenders.popularity import Popularity

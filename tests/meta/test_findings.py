@@ -95,6 +95,21 @@ def test_the_landscape_counts_every_candidate_of_the_block(found: Experiment) ->
     assert landscape.n == found.trust.weights[0].n
 
 
+def test_no_ranking_finds_more_than_its_candidates_hold(found: Experiment, world: Dataset) -> None:
+    candidates = found.findings.candidates
+    assert candidates is not None
+    (trial,) = make_plan(world, ProtocolConfig()).tests
+    assert candidates.whole.n == trial.relevant.nnz
+    assert found.evaluation.mean("static", "recall@20") <= candidates.whole.recall < 1
+    deep = run(world, n_candidates=80).findings.candidates
+    assert deep is not None
+    allowed = trial.relevant.toarray()[:, trial.candidates] > 0
+    shares = allowed.sum(axis=1) / np.diff(trial.relevant.indptr)
+    # Where every base proposes all it can score, only unknown items are lost; each user asks once.
+    assert deep.whole.recall == pytest.approx(shares.mean())
+    assert candidates.whole.recall < deep.whole.recall
+
+
 def test_a_model_without_weights_has_samples_and_an_empty_landscape(world: Dataset) -> None:
     found = run(world, fusion="ridge").findings
     assert found.landscape is not None
@@ -106,6 +121,7 @@ def test_a_model_without_weights_has_samples_and_an_empty_landscape(world: Datas
 def test_where_too_few_ask_static_lists_are_shown_and_nothing_is_weighed(world: Dataset) -> None:
     found = run(world, min_requests=10_000).findings
     assert found.landscape is None
+    assert found.candidates is None
     assert found.trust is None
     assert sum(found.static.values()) == pytest.approx(1)
     assert [sample.by_model for sample in found.samples] == [False] * 3

@@ -8,7 +8,7 @@ import pytest
 from crossfade.data import Dataset, Queries
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.errors import BundleError
-from crossfade.fusion.scaling import Standings
+from crossfade.fusion.standings import Standings
 from crossfade.meta.nearest import N_FOUND, Near, NearStandings, prepare
 from crossfade.meta.signals import allowed_scores
 from crossfade.recommenders.base import Recommender

@@ -190,7 +190,8 @@ def blend_lines(experiment: "Experiment") -> list[str]:
     model = experiment.learned.models.get(experiment.fusion)
     lines = choice_lines(experiment.choice)
     lines += fusion_lines(experiment.fusion, model)
-    lines += [] if experiment.trust is None else experiment.trust.lines()
+    for part in (experiment.findings.candidates, experiment.trust):
+        lines += [] if part is None else part.lines()
     lines += [f"note: {text}" for label in experiment.notices for text in experiment.notices[label]]
     return lines
 

@@ -13,7 +13,7 @@ def new_items(dataset: Dataset, days: float) -> Rows:
     An item comes with its release, or with its first event where no release before the end of
     the log is known. Without times nothing is new.
     """
-    if dataset.time_us is None or not len(dataset.time_us):
+    if days <= 0 or dataset.time_us is None or not len(dataset.time_us):
         return np.empty(0, dtype=np.int32)
     end_us = int(dataset.time_us[-1]) + 1
     came_us = np.full(dataset.n_items, np.iinfo(np.int64).max)

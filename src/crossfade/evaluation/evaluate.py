@@ -11,14 +11,14 @@ from crossfade.errors import ConfigError
 from crossfade.evaluation.beyond import OVERALL_METRICS
 from crossfade.evaluation.compare import compare
 from crossfade.evaluation.config import EvaluationConfig, split
-from crossfade.evaluation.judge import Answers, Judged, Scorer, judge
+from crossfade.evaluation.judge import Answers, Judged, Scorer, judge, units
 from crossfade.evaluation.outside import OutsideScores
 from crossfade.evaluation.result import SUMMARY_SCHEMA, About, Evaluation
 from crossfade.evaluation.sliced import slice_table
 from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.progress import measured
 from crossfade.rng import generator
-from crossfade.types import Doubles, Ints
+from crossfade.types import Doubles
 
 TIES_WORTH_A_FLAG = 0.25
 """Share of requests; catalogues are often numbered by fame or age, so ties can leak it."""
@@ -55,7 +55,7 @@ def evaluate(
         outside = [scorer.name for scorer in scorers if isinstance(scorer, OutsideScores)]
         _check_names(names, config)
         judged.append(judge(trial, scorers, config))
-    unit, n_units = _units(trials)
+    unit, n_units = units(trials)
     answers = Answers(
         trials=tuple(trials),
         models=names[0],
@@ -119,15 +119,6 @@ def _warnings(answers: Answers, judged: list[Judged], outside: list[str]) -> lis
         if share >= TIES_WORTH_A_FLAG
     ]
     return flags
-
-
-def _units(trials: Sequence[Trial]) -> tuple[Ints, int]:
-    """Users get one unit over all trials; every stranger's request is a unit of its own."""
-    users = np.concatenate([trial.queries.user_row for trial in trials]).astype(np.int64)
-    strangers = users < 0
-    users[strangers] = -1 - np.arange(strangers.sum())
-    known, unit = np.unique(users, return_inverse=True)
-    return unit.astype(np.int64), len(known)
 
 
 def _request_frame(answers: Answers, config: EvaluationConfig) -> pl.DataFrame:

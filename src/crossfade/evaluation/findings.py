@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crossfade.evaluation.candidates import CandidateRecall
 from crossfade.evaluation.cost import Cost
 from crossfade.evaluation.landscape import Landscape
 from crossfade.evaluation.samples import Sample
@@ -16,6 +17,7 @@ class Findings:
     Attributes:
         trust: How far the model that serves keeps its word; None where no calibrated one does.
         landscape: What the bases weigh in it, and when; None where the static blend serves.
+        candidates: How much of what was wanted it is given to rank; None where the static blend serves.
         static: Weights of the static blend by base, which serves where nothing was learned; empty
             where they are not known.
         samples: Some lists with their reasons.
@@ -25,6 +27,7 @@ class Findings:
 
     trust: Trust | None = None
     landscape: Landscape | None = None
+    candidates: CandidateRecall | None = None
     static: Mapping[str, float] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
     cost: Cost | None = None

@@ -82,6 +82,15 @@ class Answers:
     n_units: int
 
 
+def units(trials: Sequence[Trial]) -> tuple[Ints, int]:
+    """Users get one unit over all trials; every stranger's request is a unit of its own."""
+    users = np.concatenate([trial.queries.user_row for trial in trials]).astype(np.int64)
+    strangers = users < 0
+    users[strangers] = -1 - np.arange(strangers.sum())
+    known, unit = np.unique(users, return_inverse=True)
+    return unit.astype(np.int64), len(known)
+
+
 def rankable_scores(scorer: Scorer, trial: Trial, queries: Queries, place: slice) -> Floats:
     """Scores of the whole catalogue, NaN for what the trial does not allow to recommend.
 

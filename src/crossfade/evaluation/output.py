@@ -20,11 +20,11 @@ def to_json(evaluation: Evaluation, findings: Findings | None = None) -> dict[st
     Args:
         evaluation: What to show.
         findings: What was found beside the table. Of trust the keys of `Trust.to_json`, empty
-            without it; ``landscape``, null without it. Samples are for people, and cost differs
-            from run to run: neither is in the document.
+            without it; ``landscape`` and ``candidates``, null without them. Samples are for people,
+            and cost differs from run to run: neither is in the document.
     """
     about, findings = evaluation.about, findings or Findings()
-    trust, landscape = findings.trust, findings.landscape
+    trust, landscape, candidates = findings.trust, findings.landscape, findings.candidates
     return {
         "dataset": about.dataset,
         "target": about.target,
@@ -40,6 +40,7 @@ def to_json(evaluation: Evaluation, findings: Findings | None = None) -> dict[st
         "slices": _slices(evaluation),
         **(NOTHING if trust is None else trust.to_json()),
         "landscape": None if landscape is None else landscape.to_json(),
+        "candidates": None if candidates is None else candidates.to_json(),
         "settings": {
             "protocol": about.protocol_rules,
             "target": about.target_rules,

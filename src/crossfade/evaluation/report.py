@@ -9,6 +9,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from crossfade.evaluation.candidates_section import candidates_section
 from crossfade.evaluation.config import ACCURACY, split
 from crossfade.evaluation.cost_section import cost_section
 from crossfade.evaluation.findings import Findings
@@ -108,9 +109,11 @@ def template(name: str) -> Template:
 
 def _sections(findings: Findings, target: str) -> dict[str, Any]:
     trust, landscape, cost = findings.trust, findings.landscape, findings.cost
+    candidates = findings.candidates
     return {
         "trust": None if trust is None else trust_section(trust, target),
         "landscape": None if landscape is None else landscape_section(landscape),
+        "candidates": None if candidates is None else candidates_section(candidates),
         "static": weights_text(findings.static),
         "samples": samples_section(findings.samples),
         "cost": None if cost is None else cost_section(cost),

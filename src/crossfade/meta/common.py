@@ -9,7 +9,8 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
-from crossfade.fusion.scaling import OFFSET, Scaling, moments_without
+from crossfade.fusion.scaling import OFFSET, Scaling
+from crossfade.fusion.standings import moments_without
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Floats, Ints, Rows
 
@@ -83,9 +84,8 @@ class CommonStandings:
                 )
                 out[row] = (scores[row] - mean) * (1 / np.sqrt(squares / n) if squares > 0 else 0.0)
                 continue
-            better = common.n_better[columns[row]]
-            for score in gone:
-                better -= score > scores[row]
+            gone_better = len(gone) - np.searchsorted(np.sort(gone), scores[row], "right")
+            better = common.n_better[columns[row]] - gone_better
             out[row] = (OFFSET + 1) / (OFFSET + better + 1)
         out[np.isnan(scores)] = np.nan
         return out

@@ -10,12 +10,12 @@ from crossfade.data import Dataset, Queries
 from crossfade.data.frames import Frame
 from crossfade.data.splits import Plan, ProtocolConfig, Trial, make_plan
 from crossfade.errors import ConfigError
+from crossfade.evaluation.candidates import candidate_recall
 from crossfade.evaluation.config import EvaluationConfig
 from crossfade.evaluation.cost import Cost
 from crossfade.evaluation.evaluate import evaluate as judge_trials
 from crossfade.evaluation.findings import Findings
 from crossfade.evaluation.judge import Scorer
-from crossfade.evaluation.landscape import Landscape
 from crossfade.evaluation.output import table_rows
 from crossfade.evaluation.outside import OutsideScores, outside_scores
 from crossfade.evaluation.result import Evaluation
@@ -23,6 +23,7 @@ from crossfade.evaluation.trust import Trust
 from crossfade.fusion.registry import FUSIONS
 from crossfade.meta.answers import Answers, answered, doubt_of
 from crossfade.meta.blending import Bases, Blend, BlendChoice, BlendConfig, fit_bases
+from crossfade.meta.candidates import WantedCandidates
 from crossfade.meta.config import ExplainConfig, HybridConfig
 from crossfade.meta.context import ContextReader
 from crossfade.meta.contextual import list_builder
@@ -251,10 +252,10 @@ class _Test:
 
     def _look(self, trial: Trial, fitted: Mapping[str, Recommender[Any]], blend: Blend) -> None:
         """What the serving model says of itself."""
-        trust, landscape = None, None
+        said = Findings()
         if blend.learned is not None:
             with task(f"look at what {blend.name} says"):
-                trust, landscape = self._said(trial, blend.learned)
+                said = self._said(trial, blend.learned)
         with task("answer the samples"):
             samples = draw_samples(
                 trial,
@@ -265,13 +266,14 @@ class _Test:
                 n=self.evaluation.n_samples,
                 seed=self.seed,
             )
-        self.findings = Findings(trust, landscape, self.learned.choice.weights, samples)
+        self.findings = replace(said, static=self.learned.choice.weights, samples=samples)
 
-    def _said(self, trial: Trial, served: FusedScorer) -> tuple[Trust | None, Landscape]:
-        """Probabilities against outcomes where it is calibrated, and weights, in one pass."""
+    def _said(self, trial: Trial, served: FusedScorer) -> Findings:
+        """Probabilities against outcomes where it is calibrated, weights and candidates, in one pass."""
         bases, probability = tuple(self.bases), self.learned.calibrators.get(served.name)
         sums = WeightSums(served.name, bases, served.fusion)
-        parts = sums.followed(answered(served, trial))
+        wanted = WantedCandidates()
+        parts = sums.followed(wanted.followed(answered(served, trial)))
         trust = None
         if probability is None:
             for _ in parts:
@@ -280,7 +282,10 @@ class _Test:
             doubt = doubt_of(served, self.evaluation.guess_draws, self.seed)
             answers = Answers.of(parts, probability, _blocks(self.plan), doubt)
             trust = trust_of(served.name, answers, probability, bases, self.seed)
-        return trust, sums.landscape()
+        candidates = candidate_recall(
+            served.name, trial, wanted.matrix(trial.queries.n_items), self.evaluation, self.seed
+        )
+        return Findings(trust, sums.landscape(), candidates)
 
 
 def _blocks(plan: Plan) -> float:

@@ -13,7 +13,7 @@ from crossfade.arrays import below
 from crossfade.data import Queries
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import Columns, Fused, FusionModel, Signals
-from crossfade.fusion.scaling import Standings
+from crossfade.fusion.standings import Standings
 from crossfade.meta.common import Common, CommonStandings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last

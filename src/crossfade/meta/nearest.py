@@ -14,7 +14,8 @@ import numpy as np
 
 from crossfade.data import Queries
 from crossfade.errors import BundleError, ConfigError
-from crossfade.fusion.scaling import SAMPLED, Ladder, Scaling, moments_without
+from crossfade.fusion.scaling import Scaling
+from crossfade.fusion.standings import SAMPLED, Ladder, moments_without
 from crossfade.index import Index, IndexConfig, build_index
 from crossfade.meta.common import blank_seen, seen_of
 from crossfade.progress import task

@@ -12,7 +12,8 @@ from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling, Standings
+from crossfade.fusion.scaling import Scaling
+from crossfade.fusion.standings import Standings
 from crossfade.progress import task
 from crossfade.rng import generator
 from crossfade.types import Bools, Csr, Floats, Ints, Rows

@@ -15,7 +15,7 @@ from crossfade.recommenders.base import (
     answerable,
     mask_unscorable,
 )
-from crossfade.recommenders.kernels import Counting, cosines, counted, factor_products, gram
+from crossfade.recommenders.kernels import Counting, Turned, cosines, counted, gram, whole_products
 from crossfade.types import Arrays, Csr, Floats, Rows
 
 
@@ -52,6 +52,10 @@ class FactorRecommender(Recommender[C]):
     _user: Floats
     _item: Floats
     _kept_gram: tuple[Floats, Floats] | None = None
+
+    def __init__(self, config: C | None = None) -> None:
+        super().__init__(config)
+        self._turned = Turned()
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -115,7 +119,7 @@ class FactorRecommender(Recommender[C]):
 
     def _products(self, vectors: Floats) -> Floats:
         """Of users' vectors with those of all items, ``(n, n_items)``."""
-        return factor_products(vectors, self._item)
+        return whole_products(vectors, self._turned(self._item))
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """The folded-in vector is a sum over the history, so is its product with an item's."""

@@ -17,7 +17,7 @@ from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.registry import restore_encoder
 from crossfade.recommenders.attribution import Attribution, without_each
 from crossfade.recommenders.base import Change, Embeddings, Products, Recommender
-from crossfade.recommenders.kernels import cosines, factor_products
+from crossfade.recommenders.kernels import Turned, cosines, factor_products, whole_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.inputs import ItemInputs, from_middle
 from crossfade.recommenders.two_tower.parts import LEFT_OUT, Asked, newest, tower_parts
@@ -76,6 +76,10 @@ class TwoTower(Recommender[TwoTowerConfig]):
     def health(self) -> dict[str, Any]:
         """Monitoring values written at fit; see `monitor.EmbeddingHealth`."""
         return self._health
+
+    def __init__(self, config: TwoTowerConfig | None = None) -> None:
+        super().__init__(config)
+        self._turned = Turned()
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
         known = _known(dataset)
@@ -164,7 +168,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
     def _score(self, queries: Queries) -> Floats:
         user = joined_users(self._vectors(queries), self._networks)
         temperature = np.float32(joined_temperature(self._networks))
-        scores = factor_products(user, np.nan_to_num(self._item)) / temperature
+        scores = whole_products(user, self._turned(self._item)) / temperature
         scores[:, np.isnan(self._item[:, 0])] = np.nan
         return scores
 
