@@ -35,6 +35,7 @@ PUBLIC = [
 ]
 
 VERBS = [
+    "bundle",
     "explain",
     "fit",
     "index",
