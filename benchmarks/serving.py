@@ -17,6 +17,7 @@ kind of world: what a request costs does not depend on what a blend has learned.
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,6 +69,9 @@ def main() -> None:
     parser.add_argument("--blend-of", type=Path, help="A saved system whose blend serves.")
     parser.add_argument("--to", type=Path)
     asked = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # which libraries read when they are loaded
+        command = [sys.executable, "-m", "benchmarks.serving", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S606
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

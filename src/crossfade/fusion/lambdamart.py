@@ -29,6 +29,9 @@ from crossfade.types import Arrays, Doubles, Floats, Ints
 _ROWS_AT_ONCE = 100_000
 """Candidates whose features are put together at once."""
 
+_ROWS_PER_THREAD = 20_000
+"""Candidates that keep a thread busy for longer than it takes to start: one list is no work to share out."""
+
 _METRIC = "list_ndcg"
 
 
@@ -83,7 +86,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         rows = signals.available.any(axis=-1)
         score = np.full(rows.shape, np.nan)
         if rows.any():
-            parts = [booster.predict(X, num_threads=n_threads()) for X in features(signals)]
+            parts = [booster.predict(X, num_threads=_threads_for(X)) for X in features(signals)]
             score[rows] = np.concatenate(parts)
         return without_weights(score, signals.available)
 
@@ -104,7 +107,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         if rows.any():
             (X,) = features(shown)
             booster = fitted(self._booster, self.name)
-            told[rows] = booster.predict(X, pred_contrib=True, num_threads=n_threads())
+            told[rows] = booster.predict(X, pred_contrib=True, num_threads=_threads_for(X))
         own = told[:, :n_bases] + told[:, n_bases : 2 * n_bases]
         base = own.copy()
         for place, label in enumerate(self.columns.bases):
@@ -194,6 +197,10 @@ def features(signals: Signals) -> Iterator[Floats]:
             columns.append(user_context(part, LambdaMART.name)[np.nonzero(rows)[0]])
         if rows.any():
             yield np.concatenate(columns, axis=1)
+
+
+def _threads_for(X: Floats) -> int:
+    return max(1, min(n_threads(), len(X) // _ROWS_PER_THREAD))
 
 
 def _only(signals: Signals, places: Ints) -> Signals:
