@@ -47,24 +47,37 @@ def centre(values: Floats) -> tuple[float, float]:
         start += 1
     if start == len(values):
         return 0.0, 0.0
-    # Distances from one of the values are all exactly 0 in a constant row; distances from its
-    # mean, which is rounded, would leave a speck of variance, to be blown up to 1.
+    # Distances from one of the values are all exactly 0 in a constant row.
     origin = values[start]
-    count, total, varied = 0, 0.0, 0.0
+    count, total, squares = 0, 0.0, 0.0
     for place in range(len(values)):
         value = values[place]
         known = not np.isnan(value)
         away = np.float64(value if known else origin) - np.float64(origin)
         count += known
         total += away
-        varied += away * away
-    mean = np.float64(origin) + total / count
-    squares = 0.0
+        squares += away * away
+    mean = total / count
+    variance = squares / count - mean * mean
+    # A value so far from all others that nothing is left of their distances is no origin.
+    if variance < FAR * mean * mean:
+        variance = _variance(values, np.float64(origin) + mean) if squares > 0 else 0.0
+    return np.float64(origin) + mean, 1 / np.sqrt(variance) if variance > 0 else 0.0
+
+
+FAR = 1e-6
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _variance(values: Floats, mean: float) -> float:
+    count, squares = 0, 0.0
     for place in range(len(values)):
         value = values[place]
-        away = (mean if np.isnan(value) else np.float64(value)) - mean
+        known = not np.isnan(value)
+        away = (np.float64(value) if known else mean) - mean
+        count += known
         squares += away * away
-    return mean, 1 / np.sqrt(squares / count) if varied > 0 and squares > 0 else 0.0
+    return squares / count
 
 
 OFFSET = 60.0

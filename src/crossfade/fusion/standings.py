@@ -35,6 +35,7 @@ class Standings:
 
     def __init__(self, scores: Floats) -> None:
         self.scores = scores = np.ascontiguousarray(scores, dtype=np.float32)
+        self._columns: tuple[Floats, Rows] | None = None
         # Of each row: the scores above a floor, and a sample; ascending, so NaN comes last.
         self._floor = np.full(len(scores), -np.inf, dtype=np.float32)
         self._n_known = _n_above(scores, self._floor)
@@ -44,18 +45,26 @@ class Standings:
             return
         self._sample = np.sort(scores[:, :: scores.shape[1] // SAMPLED], axis=1)
         _lower(self._floor, self._sample, self._n_known)
-        self._n_sorted = _n_above(scores, self._floor)
-        width = int(self._n_sorted.max(initial=0))
-        self._above = np.full((len(scores), width), np.nan, dtype=np.float32)
-        _take_above(scores, self._floor, self._above)
-        self._above.sort(axis=1)
+        self._n_sorted, width = np.empty_like(self._n_known), 2 * SORTED
+        while True:
+            found = np.full((len(scores), width), np.nan, dtype=np.float32)
+            columns = np.empty((len(scores), width), dtype=np.int32)
+            _take_above(scores, self._floor, found, columns, self._n_sorted)
+            width = int(self._n_sorted.max(initial=0))
+            if width <= found.shape[1]:
+                break
+        self._columns = found, columns
+        self._above = np.sort(found, axis=1)
 
     def best(self, k: int) -> Rows:
         """Columns of the k best of each row in their own order, ties by column, ``(n, k)``; -1 pads."""
         n_wanted = np.minimum(self._n_known, k)
         least = np.array([self._least(row, n) for row, n in enumerate(n_wanted)], dtype=np.float32)
         out = np.full((len(self.scores), k), -1, dtype=np.int32)
-        _best(self.scores, least, n_wanted - _n_above(self.scores, least), out)
+        if self._columns is not None and (n_wanted <= self._n_sorted).all():
+            _best_of(*self._columns, self._n_sorted, least, n_wanted, out)
+        else:
+            _best(self.scores, least, n_wanted - _n_above(self.scores, least), out)
         return out
 
     def among(self, item_rows: Rows, k: int) -> Rows:
@@ -146,8 +155,8 @@ def _lower(floor: Floats, sample: Floats, n_known: Ints) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _take_above(scores: Floats, floor: Floats, out: Floats) -> None:
-    """The scores above the floor of each row, in their own order."""
+def _take_above(scores: Floats, floor: Floats, out: Floats, columns: Rows, n: Ints) -> None:
+    """The scores above the floor of each row and where they are, as far as there is room; how many."""
     for row in range(len(scores)):
         values, bound, size = scores[row], floor[row], 0
         some = _some_above(values, bound)
@@ -156,8 +165,28 @@ def _take_above(scores: Floats, floor: Floats, out: Floats) -> None:
                 continue
             for place in range(block * BLOCK, min((block + 1) * BLOCK, len(values))):
                 if values[place] > bound:
-                    out[row, size] = values[place]
+                    if size < out.shape[1]:
+                        out[row, size], columns[row, size] = values[place], place
                     size += 1
+        n[row] = size
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_of(  # noqa: PLR0917  (kernels know no keywords)
+    values: Floats, columns: Rows, n_values: Ints, least: Floats, n_wanted: Ints, out: Rows
+) -> None:
+    """As `_best`, where all of the best are among some values."""
+    for row in range(len(values)):
+        n, bound, size = n_values[row], least[row], 0
+        ties = n_wanted[row]
+        for place in range(n):
+            ties -= values[row, place] > bound
+        for place in range(n):
+            value = values[row, place]
+            if value > bound or (value == bound and ties > 0):
+                ties -= value == bound
+                out[row, size] = columns[row, place]
+                size += 1
 
 
 @numba.njit(cache=True, nogil=True)

@@ -110,23 +110,25 @@ def allowed_scores(
     a request without any: its mean and spread would be infinite too. They are written to ``room``,
     ``(n, n_items)``, where it is given.
     """
-    found = base.score_batch(queries)
-    scores = np.empty(found.shape, dtype=np.float32) if room is None else room
     with np.errstate(over="ignore"):  # what is too large for single precision becomes infinite
-        np.copyto(scores, found, casting="same_kind")
+        found = np.ascontiguousarray(base.score_batch(queries), dtype=np.float32)
+    scores = np.empty_like(found) if room is None else room
     allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
     seen = queries.item_row if exclude_seen else queries.item_row[:0]
     indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
-    _allow(scores, allowed, indptr, seen)
+    _allow(found, allowed, indptr, seen, scores)
     return scores
 
 
 @numba.njit(cache=True, nogil=True)
-def _allow(scores: Floats, allowed: Bools, indptr: Ints, seen: Rows) -> None:
-    for row in range(scores.shape[0]):
-        line = scores[row]
-        for column in range(len(line)):
-            line[column] = line[column] if allowed[column] and np.isfinite(line[column]) else np.nan
+def _allow(found: Floats, allowed: Bools, indptr: Ints, seen: Rows, out: Floats) -> None:
+    nothing = np.float32(np.nan)
+    for row in range(found.shape[0]):
+        values, line = found[row], out[row]
+        for column in range(len(values)):
+            value = values[column]
+            fine = allowed[column] and np.abs(value) < np.float32(np.inf)  # which NaN is not
+            line[column] = value if fine else nothing
         for place in range(indptr[row], indptr[row + 1]):
             line[seen[place]] = np.nan
 
