@@ -66,6 +66,7 @@ def centre(values: Floats) -> tuple[float, float]:
 
 
 FAR = 1e-6
+"""Variance over the squared distance of the origin from the mean below which one pass is not enough."""
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

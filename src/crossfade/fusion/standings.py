@@ -277,3 +277,4 @@ def moments_without(
 
 
 ROUNDING = 1e-12
+"""Share of a sum of squares that rounding may leave where nothing is left."""

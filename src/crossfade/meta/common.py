@@ -45,7 +45,7 @@ class Common:
 
 
 class CommonStandings:
-    """`fusion.scaling.Standings` of one base for some requests.
+    """`fusion.standings.Standings` of one base for some requests.
 
     Args:
         common: What it says to everybody.

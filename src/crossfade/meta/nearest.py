@@ -130,7 +130,7 @@ def prepare(
 
 
 class NearStandings:
-    """`fusion.scaling.Standings` of one base for some requests, without scoring the catalogue.
+    """`fusion.standings.Standings` of one base for some requests, without scoring the catalogue.
 
     Args:
         near: What is prepared of the base.
