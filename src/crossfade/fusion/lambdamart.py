@@ -23,6 +23,7 @@ from crossfade.fusion.matrix import (
     wanted_lists,
     without_weights,
 )
+from crossfade.fusion.trees import LeafAccount
 from crossfade.threads import n_threads
 from crossfade.types import Arrays, Doubles, Floats, Ints
 
@@ -73,6 +74,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
 
     _text: str | None = None
     _booster: Any = None
+    _account: tuple[Any, LeafAccount | None] | None = None
 
     def forward(self, signals: Signals) -> Fused:
         """Score a batch.
@@ -91,7 +93,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         return without_weights(score, signals.available)
 
     def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:  # noqa: ARG002
-        """Shapley values of the trees, for these candidates alone: it takes a while.
+        """Shapley values of the trees, for these candidates alone.
 
         A base's own columns are its score, its rank and its record with who asks. The record is
         the same for all candidates of a request, so it lifts none of them above the others.
@@ -106,8 +108,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         rows = shown.available[0].any(axis=-1)
         if rows.any():
             (X,) = features(shown)
-            booster = fitted(self._booster, self.name)
-            told[rows] = booster.predict(X, pred_contrib=True, num_threads=_threads_for(X))
+            told[rows] = self._shapley(X)
         own = told[:, :n_bases] + told[:, n_bases : 2 * n_bases]
         base = own.copy()
         for place, label in enumerate(self.columns.bases):
@@ -115,6 +116,17 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
                 column = self.columns.user.index(f"track_{label}")
                 base[:, place] += told[:, 2 * n_bases + n_item + column]
         return ByBase(base, own)
+
+    def _shapley(self, X: Floats) -> Doubles:
+        """What each column brought, and the mean; leaf by leaf where the trees are of the plain kind."""
+        booster = fitted(self._booster, self.name)
+        kept = self._account  # with the trees it belongs to: read and written at once
+        if kept is None or kept[0] is not booster:
+            kept = self._account = (booster, LeafAccount.of(booster.dump_model()))
+        if kept[1] is not None:
+            return kept[1].shapley(X)
+        told: Doubles = booster.predict(X, pred_contrib=True, num_threads=_threads_for(X))
+        return told
 
     def _fit(
         self, train: LabelledSignals, validation: LabelledSignals, rng: np.random.Generator
