@@ -123,6 +123,13 @@ def test_the_diversity_curve_begins_at_the_order_by_score(found: Experiment) -> 
     assert most.diversity.mean > plain.diversity.mean
 
 
+def test_a_catalogue_without_genres_is_evaluated_without_a_diversity_curve(world: Dataset) -> None:
+    bare = replace(world, items=world.items.drop("genres"))
+    found = run(bare)
+    assert found.findings.diversity is None
+    assert found.findings.samples
+
+
 def test_what_is_hidden_from_a_request_is_on_none_of_its_lists(world: Dataset) -> None:
     (trial,) = make_plan(world, ProtocolConfig()).tests
     trial = taken(trial, np.arange(3))

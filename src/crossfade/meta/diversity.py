@@ -30,12 +30,13 @@ def curve_of(
         seed: The run's one seed.
 
     Returns:
-        None where ``n_diversity`` is 0 or no list has a diversity.
+        None where ``n_diversity`` is 0, the catalogue has no genres to tell items apart by, or no
+        list has a diversity.
     """
-    if config.n_diversity == 0:
+    maker = ListMaker(trial.train, blend, None)
+    if config.n_diversity == 0 or not maker.catalogue.genres:
         return None
     trial = sampled(trial, config.n_diversity, seed)
-    maker = ListMaker(trial.train, blend, None)
     lists = {
         strength: served_rows(maker, trial, AS_JUDGED.changed(diversity=strength), LENGTH)
         for strength in STRENGTHS
