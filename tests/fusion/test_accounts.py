@@ -19,6 +19,7 @@ from crossfade.fusion.lambdamart import LambdaMART, LambdaMARTConfig
 from crossfade.fusion.rrf import RRF
 from crossfade.fusion.static import StaticBlend
 from crossfade.fusion.static_tuned import Static
+from crossfade.types import Doubles, Floats
 
 
 def one(signals: Signals, place: int = 0) -> Signals:
@@ -214,20 +215,21 @@ def test_trees_bring_what_their_splits_on_the_columns_of_a_base_say() -> None:
     np.testing.assert_allclose(found.centred[scored], np.where(there, own, 0)[scored], atol=1e-6)
 
 
-def test_a_record_of_a_base_is_the_bases_and_lifts_no_candidate_above_another() -> None:
+def test_a_record_of_a_base_is_the_bases_and_lifts_no_candidate_above_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Trees that speak of one column alone, the record of base 0 with whoever asks.
     signals = one(problem(2).signals, 1)
     model = stumps()
     shown = np.flatnonzero(signals.available[0, :, 0])
 
-    class Told:
-        def predict(self, X: Any, **_: Any) -> Any:
-            told = np.zeros((len(X), X.shape[1] + 1))
-            told[:, 10] = 0.75
-            return told
+    def shapley(X: Floats) -> Doubles:
+        told = np.zeros((len(X), X.shape[1] + 1))
+        told[:, 10] = 0.75
+        return told
 
     fused = model.forward(signals)
-    model._booster = Told()
+    monkeypatch.setattr(model, "_shapley", shapley)
     found = model.contributions(signals, shown, fused)
     assert (found.base[:, 0] == 0.75).all()
     assert (found.base[:, 1:] == 0).all()
