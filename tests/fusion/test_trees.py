@@ -8,6 +8,7 @@ import lightgbm
 import numpy as np
 import pytest
 
+from crossfade.fusion import trees
 from crossfade.fusion.trees import LeafAccount
 from crossfade.types import Floats
 
@@ -99,6 +100,18 @@ def test_a_path_that_is_too_long_is_left_to_the_library() -> None:
     settings = {"num_leaves": 200, "max_depth": -1, "min_data_in_leaf": 1, "verbosity": -1}
     booster = lightgbm.train(settings, lightgbm.Dataset(X, y), 3)
     assert LeafAccount.of(booster.dump_model()) is None
+
+
+def test_more_than_memory_should_hold_is_left_to_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = grown(rows(400, 0.1)).dump_model()
+    account = LeafAccount.of(model)
+    assert account is not None
+    monkeypatch.setattr(trees, "MOST_NUMBERS", len(account.table))
+    assert LeafAccount.of(model) is not None
+    monkeypatch.setattr(trees, "MOST_NUMBERS", len(account.table) - 1)
+    assert LeafAccount.of(model) is None
 
 
 def test_where_zero_means_missing_the_library_is_asked() -> None:

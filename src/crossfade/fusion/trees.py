@@ -15,6 +15,9 @@ from crossfade.types import Bools, Doubles, Floats, Ints
 MOST_COLUMNS = 10
 """Of different columns on a path: what is known beforehand doubles with each."""
 
+MOST_NUMBERS = 4_000_000
+"""Known beforehand of all leaves (32 MB, a fraction of a second); hundreds of deep trees would take far more."""
+
 
 class _Path(NamedTuple):
     """What leads to a leaf, by column: above, up to, whether missing values go there, share of the rows."""
@@ -57,8 +60,8 @@ class LeafAccount:
         """From what LightGBM's ``dump_model`` gives.
 
         Returns:
-            None for a model with a path of more than `MOST_COLUMNS` columns, with categories, or in
-            which zero means missing.
+            None for a model with a path of more than `MOST_COLUMNS` columns, with more than
+            `MOST_NUMBERS` to know, with categories, or in which zero means missing.
         """
         paths: list[_Path] = []
         expected = 0.0
@@ -77,6 +80,8 @@ class LeafAccount:
         sizes = np.array([len(path.conditions) for path in paths], dtype=np.int64)
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         room = np.concatenate([[0], np.cumsum(sizes << sizes)]).astype(np.int64)
+        if room[-1] > MOST_NUMBERS:
+            return None
         table = np.zeros(room[-1])
         values = np.array([path.value for path in paths])
         _fill(starts, share.astype(np.float64), values, room, table)
