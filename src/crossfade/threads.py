@@ -7,14 +7,13 @@ a fixed order, so how many threads there are changes no number.
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 _here = threading.local()
@@ -63,12 +62,38 @@ def over(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:
     if n < 2 or n_threads() == 1:
         kernel(0, n, *arguments)
         return
-    edges = np.linspace(0, n, min(n, _PIECES_PER_THREAD * n_threads()) + 1).astype(np.int64)
+    n_pieces = min(n, _PIECES_PER_THREAD * n_threads())
+    edges = [n * piece // n_pieces for piece in range(n_pieces + 1)]
     together(kernel, [(start, stop, *arguments) for start, stop in pairwise(edges)])
 
 
 def together(kernel: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> None:
-    """Make all calls of a kernel, as many at once as there are threads."""
-    with ThreadPoolExecutor(n_threads()) as pool:
-        for run in [pool.submit(kernel, *call) for call in calls]:
-            run.result()
+    """Make all calls of a kernel, as many at once as there are threads.
+
+    This thread works too, and never waits for one that has not begun: what takes microseconds is
+    done before another thread is awake, as is most of what a single request asks for.
+    """
+    left = iter(calls)  # each call is taken once, whoever takes it
+
+    def work() -> None:
+        for call in left:
+            kernel(*call)
+
+    others = [_pool().submit(work) for _ in range(min(n_threads(), len(calls)) - 1)]
+    try:
+        work()
+    finally:
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+    for other in begun:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that are kept: to start one takes longer than many a kernel."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="crossfade")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
