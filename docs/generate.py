@@ -93,6 +93,7 @@ def settings_page() -> str:
     parts += _section("[TABLE.columns] NAME = { … }", Column)
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
+    parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",

@@ -22,6 +22,7 @@ from crossfade.cli import (
     recommending,
     registering,
     reporting,
+    serving,
 )
 from crossfade.errors import CrossfadeError
 from crossfade.version import __version__
@@ -71,6 +72,8 @@ app.command("batch")(batching.batch)
 app.command("index")(indexing.index)
 app.add_typer(registering.app)
 app.add_typer(audio.app)
+app.command("serve")(serving.serve)
+app.add_typer(serving.keys)
 app.command("doctor")(checking.doctor)
 
 

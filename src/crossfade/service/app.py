@@ -1,0 +1,55 @@
+"""The web app: routes, errors and what is around every request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from crossfade.service import events, faults, lists, operations
+from crossfade.service.messages import FaultAnswer
+from crossfade.service.state import Service
+from crossfade.service.wire import Wire
+from crossfade.version import __version__
+
+WRONG = {
+    status: {"model": FaultAnswer}
+    for status in (400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503)
+}
+
+
+def create_app(service: Service) -> ASGIApp:
+    """An app over a running service, which it closes when it ends."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(service.versions.watch(service.config.reload_s))
+        yield
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await asyncio.to_thread(service.close)
+
+    app = FastAPI(
+        title="crossfade",
+        version=__version__,
+        description="Lists, the reasons for them, and reactions to them.",
+        lifespan=life,
+        responses=WRONG,  # type: ignore[arg-type]
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    faults.install(app)
+    for part in (lists, events, operations):
+        app.include_router(part.router)
+    if service.config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.config.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        )
+    return Wire(app, service.config, service.meters)

@@ -1,0 +1,71 @@
+"""Settings of the service."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from crossfade.config import Field, Settings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ServiceConfig(Settings):
+    """How the service listens, whom it lets in, and how much it takes on."""
+
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; the default is reached from this machine alone. TLS is left to a proxy.",
+    )
+    port: int = Field(8000, ge=0, le=65_535, description="Port; 0 takes any free one.")
+    database: str = Field(
+        "sqlite:///crossfade.db",
+        description="URL of the event log: `sqlite:///FILE` or `postgresql+psycopg://…`.",
+    )
+    keys: bool = Field(
+        True,
+        description="Whether callers need an API key (`crossfade keys add`). "
+        "Without them only a loopback address may be listened on.",
+    )
+    rate_per_s: float = Field(
+        500, gt=0, description="Requests per second that one key may make, in the long run."
+    )
+    burst: int = Field(1000, ge=1, description="Requests that one key may make at once.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest body of a request.")
+    body_timeout_s: float = Field(10, gt=0, description="Longest that a body may take to come in.")
+    max_connections: int = Field(
+        2_000, ge=1, description="Connections at once; what comes on top is told to come again."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins whose pages may ask from a browser; none by default."
+    )
+    at_once: int = Field(
+        32, ge=1, description="Most requests that one thread answers together, in one pass."
+    )
+    max_waiting: int = Field(
+        1_000, ge=1, description="Requests that may wait for an answer; what comes on top gets 503."
+    )
+    max_people: int = Field(
+        100_000, ge=1, description="People and sessions whose recent events are kept in memory."
+    )
+    max_events: int = Field(
+        500,
+        ge=1,
+        description="Newest events of a person that a list may rest on, besides the bundle's.",
+    )
+    reload_s: float = Field(
+        5, gt=0, description="How often a registry is asked whether another version was promoted."
+    )
+    shutdown_s: int = Field(
+        20,
+        ge=1,
+        description="How long requests under way may still take when the service is stopped.",
+    )
+
+    @model_validator(mode="after")
+    def _nobody_is_let_in_by_accident(self) -> Self:
+        if not self.keys and self.host not in LOOPBACK:
+            raise ValueError(
+                f"without keys the service listens on a loopback address only, not on {self.host}; "
+                "leave keys on, or host at 127.0.0.1"
+            )
+        return self

@@ -1,0 +1,116 @@
+"""Every failure as one JSON shape; what went wrong inside is told to the log, never to a caller."""
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from crossfade.errors import (
+    BundleError,
+    ConfigError,
+    ConflictError,
+    CrossfadeError,
+    DataError,
+    StoreError,
+    UnknownIdError,
+)
+from crossfade.service.messages import Fault, FaultAnswer, Problem
+
+logger = logging.getLogger("crossfade.service")
+
+KINDS: tuple[tuple[type[CrossfadeError], int, str], ...] = (
+    (UnknownIdError, 404, "unknown_id"),
+    (ConflictError, 409, "conflict"),
+    (StoreError, 503, "store_unavailable"),
+    (BundleError, 409, "bad_version"),
+    (ConfigError, 422, "wrong_request"),
+    (DataError, 422, "wrong_request"),
+)
+"""Status and code of each kind of error; every other one is ours."""
+
+CODES = {
+    400: "unreadable_body",
+    401: "no_key",
+    403: "not_allowed",
+    404: "no_such_place",
+    405: "no_such_method",
+    408: "too_slow",
+    413: "too_large",
+    429: "too_many",
+    503: "busy",
+}
+
+
+class Refusal(HTTPException):
+    """A request that is turned away, with the reason and when to come again."""
+
+    def __init__(self, status: int, message: str, retry_s: int | None = None) -> None:
+        headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        super().__init__(status, message, headers)
+
+
+def answer(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    details: tuple[Problem, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in the one shape."""
+    fault = Fault(code=code, message=message, request_id=request.state.request_id, details=details)
+    body = FaultAnswer(error=fault).model_dump_json()
+    return Response(body, status, dict(headers or {}), "application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Let an app answer every failure in the one shape."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(CrossfadeError, _ours)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return answer(request, 400, CODES[400], "the body is no JSON")
+    details = tuple(
+        Problem(where=".".join(str(part) for part in fault["loc"]), problem=_short(fault["msg"]))
+        for fault in faults
+    )
+    message = f"{len(details)} thing{'s' if len(details) > 1 else ''} wrong with the request"
+    return answer(request, 422, "wrong_request", message, details=details)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = CODES.get(error.status_code, "refused")
+    return answer(
+        request, error.status_code, code, _short(str(error.detail)), headers=error.headers
+    )
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    for kind, status, code in KINDS:
+        if isinstance(error, kind):
+            retry = {"Retry-After": "5"} if status == 503 else None
+            return answer(request, status, code, str(error), headers=retry)
+    return await _unexpected(request, error)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("request %s failed", request.state.request_id, exc_info=error)
+    message = "something went wrong here; the log has it under the request id"
+    return answer(request, 500, "internal", message)
+
+
+def _short(text: str, n_characters: int = 500) -> str:
+    return text if len(text) <= n_characters else f"{text[: n_characters - 1]}…"

@@ -1,0 +1,162 @@
+"""Lists, single items, and what is like an item."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from crossfade.meta.recommendation import Recommendation
+from crossfade.meta.serving import Filters
+from crossfade.online import Answer, Ask
+from crossfade.service.asking import Running, needs
+from crossfade.service.messages import (
+    MAX_K,
+    Id,
+    ItemAnswer,
+    ItemRequest,
+    Line,
+    ListAnswer,
+    ListRequest,
+    PairsAnswer,
+    PairsRequest,
+    Person,
+    Prediction,
+    ShortRequest,
+    SimilarAnswer,
+)
+from crossfade.service.people import Who
+from crossfade.service.state import Service, now_us
+from crossfade.store.log import Impression
+
+router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
+
+
+@router.post("/recommendations", response_model=ListAnswer)
+async def recommend(asked: ListRequest, request: Request, service: Running) -> Response:
+    """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
+    now = now_us()
+    version, answer = await service.answering.ask(_ask(service, asked, now))
+    request_id = request.state.request_id
+    service.impressions.add(_impression(asked, answer, request_id, version, now))
+    service.meters.lists.labels(answer.method).inc()
+    return _json(
+        ListAnswer(
+            request_id=request_id,
+            version=version,
+            method=answer.method,
+            n_history=answer.n_history,
+            n_live=answer.n_live,
+            notes=answer.unknown,
+            items=[_line(one) for one in answer.recommendations],
+        )
+    )
+
+
+@router.get("/recommendations", response_model=ListAnswer)
+async def recommend_to(
+    asked: Annotated[ShortRequest, Query()], request: Request, service: Running
+) -> Response:
+    """The same for a user or a session, without a body."""
+    return await recommend(ListRequest(**asked.model_dump()), request, service)
+
+
+@router.post("/explanations", response_model=ItemAnswer)
+async def explain(asked: ItemRequest, service: Running) -> Response:
+    """What speaks for one item, whether it would be listed or not."""
+    live = service.versions.current()
+    make = _ask(service, asked, now_us())
+    found = await asyncio.to_thread(lambda: live.explain(make(), asked.item_id))
+    line = None if found is None else _line(found)
+    return _json(ItemAnswer(version=live.version, item=line))
+
+
+@router.post("/predictions", response_model=PairsAnswer)
+async def predict(asked: PairsRequest, service: Running) -> Response:
+    """Score and probability of some items for one person."""
+    live = service.versions.current()
+    make = _ask(service, asked, now_us())
+    found = await asyncio.to_thread(lambda: live.predict(make(), asked.item_ids))
+    items = [
+        Prediction(
+            item_id=item_id,
+            score=None if one is None else one.score,
+            probability=None if one is None else one.probability,
+        )
+        for item_id, one in zip(asked.item_ids, found, strict=True)
+    ]
+    return _json(PairsAnswer(version=live.version, items=items))
+
+
+@router.get("/similar-items", response_model=SimilarAnswer)
+async def similar(
+    item_id: Annotated[Id, Query()],
+    service: Running,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
+) -> Response:
+    """Items like one item."""
+    live = service.versions.current()
+    base, found = await asyncio.to_thread(live.similar, item_id, k)
+    items = [_line(one) for one in found]
+    return _json(SimilarAnswer(version=live.version, base=base, items=items))
+
+
+def _ask(service: Service, asked: Person, now: int) -> Callable[[], Ask]:
+    """Makes the request in a thread, since it may read the log."""
+
+    def make() -> Ask:
+        who = Who(asked.user_id, asked.session_id)
+        nobody = who == Who()
+        events = () if nobody else service.people.events(who)
+        rest = {}
+        if isinstance(asked, ListRequest):
+            diversity = asked.diversity
+            settings = service.versions.current().model.config.ranking
+            rest = {
+                "items": asked.items,
+                "genres": asked.genres,
+                "moods": asked.moods,
+                "k": asked.k,
+                "filters": Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
+                "ranking": None if diversity is None else settings.changed(diversity=diversity),
+                "explain": asked.explain,
+            }
+        return Ask(user_id=asked.user_id, events=events, now_us=now, context=asked.context, **rest)
+
+    return make
+
+
+def _impression(
+    asked: Person, answer: Answer, request_id: str, version: str, now: int
+) -> Impression:
+    """What was shown, with the chances it was shown with."""
+    items = [
+        {
+            "item_id": one.item_id,
+            "place": one.rank,
+            "score": one.score,
+            "probability": one.probability,
+            "propensity": one.propensity,
+            "weights": one.weights,
+        }
+        for one in answer.recommendations
+    ]
+    return Impression(
+        request_id=request_id,
+        user_id=asked.user_id,
+        session_id=asked.session_id,
+        time_us=now,
+        version=version,
+        method=answer.method,
+        items=items,
+    )
+
+
+def _line(one: Recommendation) -> Line:
+    return Line.model_construct(**{name: getattr(one, name) for name in Line.model_fields})
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")

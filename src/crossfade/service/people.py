@@ -1,0 +1,94 @@
+"""Recent events of people and sessions: in memory what is needed often, in the log all of it."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossfade.online import Event
+from crossfade.store.log import Log, NewEvent, StoredEvent
+
+
+@dataclass(frozen=True)
+class Who:
+    """Whose events: exactly one of the two is given."""
+
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+class People:
+    """The newest events of whoever was active lately.
+
+    Events are read from the log when somebody is asked about first, and added as they come in.
+    Who was not asked about for longest makes room.
+
+    Args:
+        log: All events.
+        max_people: Kept at once.
+        max_events: Of each, the newest.
+    """
+
+    def __init__(self, log: Log, max_people: int, max_events: int) -> None:
+        self._log, self._max_people, self._max_events = log, max_people, max_events
+        self._kept: OrderedDict[Who, tuple[int, deque[Event]]] = OrderedDict()
+        # One lock also while the log is read: an event that is committed meanwhile is either read,
+        # or added after, by its place in the log exactly one of them.
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def events(self, who: Who) -> Sequence[Event]:
+        """What somebody did lately, oldest first as they came in."""
+        with self._lock:
+            kept = self._kept.get(who)
+            if kept is None:
+                found = self._log.events_of(user_id=who.user_id, session_id=who.session_id)
+                newest = found[-self._max_events :]
+                last = found[-1].sequence if found else 0
+                kept = (last, deque(map(_event, newest), maxlen=self._max_events))
+                self._kept[who] = kept
+                if len(self._kept) > self._max_people:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(who)
+            return tuple(kept[1])
+
+    def add(self, stored: Sequence[StoredEvent]) -> None:
+        """Events that the log has taken, each once; threads may come in any order."""
+        with self._lock:
+            for one in stored:
+                for who in _whose(one.event):
+                    kept = self._kept.get(who)
+                    if kept is not None and one.sequence > kept[0]:
+                        kept[1].append(_event(one))
+
+    def forget(self, who: Who) -> None:
+        """Keep nothing of somebody."""
+        with self._lock:
+            self._kept.pop(who, None)
+
+    def clear(self) -> None:
+        """Keep nothing of anybody; the log still has it."""
+        with self._lock:
+            self._kept.clear()
+
+
+def _whose(event: NewEvent) -> list[Who]:
+    """An event of a user within a session is one of both."""
+    users = [Who(user_id=event.user_id)] if event.user_id is not None else []
+    return users + ([Who(session_id=event.session_id)] if event.session_id is not None else [])
+
+
+def _event(stored: StoredEvent) -> Event:
+    event = stored.event
+    return Event(
+        event.item_id,
+        event.time_us,
+        event.event,
+        event.value,
+        event.played_ms,
+        event.skipped,
+        event.session_id,
+        event.context,
+    )

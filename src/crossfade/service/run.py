@@ -1,0 +1,51 @@
+"""Listen until told to stop, then finish what is under way."""
+
+import logging
+import sys
+
+import uvicorn
+
+from crossfade.service.app import create_app
+from crossfade.service.config import ServiceConfig
+from crossfade.service.state import Service
+from crossfade.service.versions import Source
+from crossfade.service.wire import JsonLines
+
+
+def serve(config: ServiceConfig, source: Source) -> None:
+    """Run the service; returns once it was asked to end (SIGTERM, SIGINT) and has.
+
+    Raises:
+        BundleError: If nothing can serve.
+        StoreError: If the log cannot be opened.
+    """
+    log_to_stderr()
+    service = Service.start(config, source)
+    logging.getLogger("crossfade.service").info(
+        "version %s serves on http://%s:%d",
+        service.versions.current().version,
+        config.host,
+        config.port,
+    )
+    uvicorn.run(
+        create_app(service),
+        host=config.host,
+        port=config.port,
+        access_log=False,  # a line of our own is written for each request
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # whoever wants a caller's address from a header would believe anybody
+        limit_concurrency=config.max_connections,
+        timeout_graceful_shutdown=config.shutdown_s,
+        timeout_keep_alive=30,
+    )
+
+
+def log_to_stderr() -> None:
+    """One JSON object a line, of the service and of the server below it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("crossfade", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)

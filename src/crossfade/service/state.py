@@ -1,0 +1,80 @@
+"""Everything one running service holds, and how it begins and ends."""
+
+import time
+from dataclasses import dataclass
+
+from crossfade.service.access import Doorkeeper, Rates
+from crossfade.service.answering import Answering
+from crossfade.service.config import ServiceConfig
+from crossfade.service.impressions import Impressions
+from crossfade.service.meters import Meters
+from crossfade.service.people import People
+from crossfade.service.versions import Source, Versions
+from crossfade.store.log import ApiKey, Log
+from crossfade.threads import n_threads
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """One service.
+
+    Attributes:
+        config: Its settings.
+        log: Its database.
+        versions: What answers.
+        people: Recent events.
+        answering: Threads that answer.
+        impressions: What was shown.
+        meters: What is counted.
+        door: Who is let in.
+    """
+
+    config: ServiceConfig
+    log: Log
+    versions: Versions
+    people: People
+    answering: Answering
+    impressions: Impressions
+    meters: Meters
+    door: Doorkeeper
+
+    @classmethod
+    def start(cls, config: ServiceConfig, source: Source) -> "Service":
+        """Open the log, load the version that serves, and start its threads.
+
+        Raises:
+            BundleError: If nothing can serve.
+            StoreError: If the log cannot be opened.
+            MissingExtraError: If the extra ``serve`` is not installed.
+        """
+        meters = Meters()
+        versions = Versions(source, meters)
+        log = Log.open(config.database)
+        answering = Answering(
+            versions.current, n_threads(), config.at_once, config.max_waiting, meters
+        )
+
+        async def look_up(presented: str) -> ApiKey | None:
+            return log.key(presented, now_us())
+
+        return cls(
+            config,
+            log,
+            versions,
+            People(log, config.max_people, config.max_events),
+            answering,
+            Impressions(log, meters),
+            meters,
+            Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
+        )
+
+    def close(self) -> None:
+        """End in order: what waits is answered and written down."""
+        self.answering.close()
+        self.impressions.close()
+        self.log.close()
+
+
+def now_us() -> int:
+    """Microseconds since 1970, by the clock of this machine."""
+    return time.time_ns() // 1_000

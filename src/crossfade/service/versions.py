@@ -1,0 +1,127 @@
+"""Which version of the system answers, and how another one takes its place without a pause."""
+
+import asyncio
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from crossfade.errors import BundleError, ConfigError, CrossfadeError
+from crossfade.hybrid import HybridModel
+from crossfade.online import Ask, LiveSystem
+from crossfade.service.meters import Meters
+from crossfade.store import Registry, Version
+
+logger = logging.getLogger("crossfade.service")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where versions come from: one bundle, or a registry."""
+
+    bundle: Path | None = None
+    registry: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.bundle is None) == (self.registry is None):
+            raise ConfigError("give a bundle or a registry, one of them")
+
+
+class Versions:
+    """The version that serves.
+
+    Another one is loaded and asked once beside the one that serves; then requests are given to it.
+    What is being answered is finished by the version that began it.
+
+    Args:
+        source: Where versions come from.
+        meters: Where loads are counted.
+
+    Raises:
+        BundleError: If there is nothing that could serve.
+    """
+
+    def __init__(self, source: Source, meters: Meters) -> None:
+        self._source, self._meters = source, meters
+        self._loading = threading.Lock()
+        self._current = self._loaded()
+        self.problem: str | None = None
+        """Why the promoted version does not serve; None where it does."""
+
+    def current(self) -> LiveSystem:
+        """The system that answers now."""
+        return self._current
+
+    def list(self) -> list[Version]:
+        """The versions of the registry, the newest first; none for a bundle."""
+        return [] if self._source.registry is None else Registry(self._source.registry).versions()
+
+    def promote(self, version: str) -> None:
+        """Let a version of the registry serve, here and wherever the registry is read.
+
+        Raises:
+            ConfigError: If one bundle serves.
+            BundleError: If it is not there or damaged; then the old one goes on.
+        """
+        self._registry().promote(version, datetime.now(UTC))
+        self.refresh()
+
+    def rollback(self) -> None:
+        """Let the version serve that served before.
+
+        Raises:
+            ConfigError: If one bundle serves.
+            BundleError: If there is none, or it is damaged.
+        """
+        self._registry().rollback(datetime.now(UTC))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Serve what the registry promotes now.
+
+        Raises:
+            CrossfadeError: If it cannot be loaded; then the old one goes on.
+        """
+        with self._loading:
+            if self._source.registry is not None:
+                if Registry(self._source.registry).promoted() == self._current.version:
+                    self.problem = None
+                    return
+                try:
+                    found = self._loaded()
+                except CrossfadeError as error:
+                    self._meters.reloads.labels("refused").inc()
+                    self.problem = f"the promoted version cannot serve: {error}"
+                    raise
+                self._current, self.problem = found, None
+                self._meters.reloads.labels("loaded").inc()
+                logger.info("version %s serves", found.version)
+
+    async def watch(self, every_s: float) -> None:
+        """Look after the registry until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except CrossfadeError:  # the old version serves on, and readiness says why
+                logger.exception("the promoted version does not serve")
+
+    def _registry(self) -> Registry:
+        if self._source.registry is None:
+            raise ConfigError("one bundle serves here; start the service with a registry")
+        return Registry(self._source.registry)
+
+    def _loaded(self) -> LiveSystem:
+        source = self._source
+        if source.registry is None:
+            assert source.bundle is not None
+            model = HybridModel.load(source.bundle)
+        else:
+            model = Registry(source.registry).read_promoted(HybridModel.load)
+        live = LiveSystem(model)
+        # Asked once, so that what is computed at the first request is not computed at one of theirs.
+        (first,) = live.answer([Ask(k=1)])
+        if isinstance(first, CrossfadeError):
+            raise BundleError(f"version {live.version} answers no newcomer: {first}")
+        return live
