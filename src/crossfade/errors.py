@@ -7,6 +7,8 @@ CrossfadeError
 ├── NotFittedError       a model was asked before `fit` or `load`
 ├── TrainingError        training broke down, such as a loss that is not a number
 ├── BundleError          a saved directory is missing, damaged or too new
+├── StoreError           the event log cannot be read or written
+├── ConflictError        an idempotency key or request id that stands for something else
 └── MissingExtraError    an optional dependency is not installed
 
 Each message names the thing, the value and the mend.
@@ -73,6 +75,14 @@ class TrainingError(CrossfadeError):
 
 class BundleError(CrossfadeError):
     """A saved directory cannot be read safely, or could not be written."""
+
+
+class StoreError(CrossfadeError):
+    """The event log cannot be read or written; nothing of a failed call was kept by halves."""
+
+
+class ConflictError(CrossfadeError):
+    """A name that may be given once was given again, to something else."""
 
 
 class MissingExtraError(CrossfadeError):

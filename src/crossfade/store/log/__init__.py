@@ -1,0 +1,30 @@
+"""The event log: what users did, what they were shown, and who may ask; rows in a database.
+
+SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
+"""
+
+from crossfade.store.log.log import Log
+from crossfade.store.log.rows import (
+    ApiKey,
+    Appended,
+    Forgotten,
+    Impression,
+    ImpressionItem,
+    NewEvent,
+    Role,
+    StoredEvent,
+    Tombstone,
+)
+
+__all__ = [
+    "ApiKey",
+    "Appended",
+    "Forgotten",
+    "Impression",
+    "ImpressionItem",
+    "Log",
+    "NewEvent",
+    "Role",
+    "StoredEvent",
+    "Tombstone",
+]

@@ -1,0 +1,73 @@
+"""The schema, as numbered steps; a database remembers which it has taken.
+
+A step that has been released is never changed: the next one mends it.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from sqlalchemy import Connection, text
+
+from crossfade.errors import StoreError
+
+
+def _first(connection: Connection) -> None:
+    _run(
+        connection,
+        """CREATE TABLE events (
+            sequence {integer} PRIMARY KEY, received_us {integer} NOT NULL, time_us {integer} NOT NULL,
+            item_id TEXT NOT NULL, user_id TEXT, session_id TEXT, event TEXT NOT NULL, value {real},
+            played_ms {integer}, skipped BOOLEAN, context TEXT NOT NULL, request_id TEXT, key TEXT)""",
+        "CREATE UNIQUE INDEX events_key ON events (key) WHERE key IS NOT NULL",
+        "CREATE INDEX events_user ON events (user_id, sequence) WHERE user_id IS NOT NULL",
+        "CREATE INDEX events_session ON events (session_id, sequence) WHERE session_id IS NOT NULL",
+        """CREATE TABLE impressions (
+            request_id TEXT PRIMARY KEY, time_us {integer} NOT NULL, user_id TEXT, session_id TEXT,
+            version TEXT NOT NULL, method TEXT NOT NULL, experiment TEXT, arm TEXT, items TEXT NOT NULL)""",
+        "CREATE INDEX impressions_user ON impressions (user_id, time_us) WHERE user_id IS NOT NULL",
+        "CREATE INDEX impressions_session ON impressions (session_id, time_us) WHERE session_id IS NOT NULL",
+        """CREATE TABLE api_keys (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, digest TEXT NOT NULL,
+            created_us {integer} NOT NULL, expires_us {integer}, revoked_us {integer})""",
+        """CREATE TABLE tombstones (
+            salt TEXT, digest TEXT, time_us {integer} NOT NULL, PRIMARY KEY (salt, digest))""",
+        "CREATE TABLE log_state (last_sequence {integer} NOT NULL, salt TEXT NOT NULL)",
+    )
+    salt = {"salt": secrets.token_hex(16)}
+    connection.execute(text("INSERT INTO log_state VALUES (0, :salt)"), salt)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+
+
+def migrate(connection: Connection, place: str) -> None:
+    """Take the steps that a database has not taken yet, all or none.
+
+    Args:
+        connection: In a transaction that nobody else can write beside.
+        place: The database, for the message.
+
+    Raises:
+        StoreError: If the database has taken steps that are not known here.
+    """
+    if connection.dialect.name == "postgresql":  # two that open a new database at once
+        connection.execute(text("SELECT pg_advisory_xact_lock(6075990021)"))
+    _run(connection, "CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL)")
+    version = connection.scalar(text("SELECT version FROM schema_version")) or 0
+    if version > len(STEPS):
+        raise StoreError(
+            f"{place}: has schema {version}, this crossfade knows up to {len(STEPS)}; upgrade crossfade"
+        )
+    for step in STEPS[version:]:
+        step(connection)
+    if version < len(STEPS):
+        connection.execute(text("DELETE FROM schema_version"))
+        connection.execute(text("INSERT INTO schema_version VALUES (:n)"), {"n": len(STEPS)})
+
+
+def _run(connection: Connection, *statements: str) -> None:
+    """Statements in which types are written as ``{integer}`` (64 bits) and ``{real}`` (double)."""
+    postgres = connection.dialect.name == "postgresql"
+    integer, real = ("BIGINT", "DOUBLE PRECISION") if postgres else ("INTEGER", "REAL")
+    for statement in statements:
+        connection.execute(text(statement.format(integer=integer, real=real)))

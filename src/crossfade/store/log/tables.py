@@ -1,0 +1,64 @@
+"""The tables as queries see them; `migrations` makes them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, MetaData, Table, Text
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("received_us", BigInteger, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("session_id", Text),
+    Column("event", Text, nullable=False),
+    Column("value", Double),
+    Column("played_ms", BigInteger),
+    Column("skipped", Boolean),
+    Column("context", Text, nullable=False),
+    Column("request_id", Text),
+    Column("key", Text),
+)
+
+impressions = Table(
+    "impressions",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("user_id", Text),
+    Column("session_id", Text),
+    Column("version", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("experiment", Text),
+    Column("arm", Text),
+    Column("items", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_us", BigInteger),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("salt", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+)
+
+log_state = Table(  # one row
+    "log_state",
+    metadata,
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("salt", Text, nullable=False),
+)
