@@ -11,6 +11,7 @@ from crossfade.data.labels import LabelIndex
 from crossfade.data.query import Queries, Taste
 from crossfade.data.vocabulary import check_texts
 from crossfade.errors import UnknownIdError
+from crossfade.types import Rows
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ class Asking:
                 unknown.
             DataError: If ``as_of`` is given and the data has no times.
         """
-        rows = self._dataset.item_ids.rows(likes.items)
-        liked = rows[rows >= 0]
-        taste = Taste(self._genres.split(likes.genres)[0], self._moods.split(likes.moods)[0])
+        liked, taste = self.known(likes)
         if user is None:
             notes = self.unknown(likes)
             if notes and not len(liked) and not taste:
@@ -74,6 +73,12 @@ class Asking:
             # Said just before asking: a history ends strictly before its request.
             query = query.liking(liked, None if now_us is None else now_us - 1)
         return replace(query, tastes=(taste,)) if taste else query
+
+    def known(self, likes: Likes) -> tuple[Rows, Taste]:
+        """Rows of the items, and the genres and moods, that are known."""
+        rows = self._dataset.item_ids.rows(likes.items)
+        taste = Taste(self._genres.split(likes.genres)[0], self._moods.split(likes.moods)[0])
+        return rows[rows >= 0], taste
 
     def unknown(self, likes: Likes) -> list[str]:
         """One sentence for the items, and for each genre or mood, that nobody knows."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -138,6 +138,52 @@ class Queries:
             tastes=_picked(self.tastes, places),
             situations=_picked(self.situations, places),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Queries"]) -> "Queries":
+        """The requests of some batches as one.
+
+        Args:
+            parts: One or more, of one catalogue; all of them with times of requests or none, and
+                the same of histories.
+
+        Raises:
+            ValueError: If they are not of one kind.
+        """
+        first = parts[0]
+        if any(part.kind != first.kind for part in parts):
+            raise ValueError(
+                "requests of different catalogues, or with times and without, stay apart"
+            )
+
+        def below(name: str) -> Any:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        def said(name: str, nothing: Any) -> Any:
+            if all(getattr(part, name) is None for part in parts):
+                return None
+            each = [getattr(part, name) or (nothing,) * len(part) for part in parts]
+            return tuple(one for of_part in each for one in of_part)
+
+        sizes = np.concatenate([np.diff(part.indptr) for part in parts])
+        return cls(
+            user_row=below("user_row"),
+            as_of_us=below("as_of_us"),
+            indptr=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            item_row=below("item_row"),
+            time_us=below("time_us"),
+            strength=below("strength"),
+            session_row=below("session_row"),
+            n_items=first.n_items,
+            tastes=said("tastes", Taste()),
+            situations=said("situations", {}),
+        )
+
+    @property
+    def kind(self) -> tuple[int, bool, bool]:
+        """What requests of one batch have in common: the catalogue, and which times there are."""
+        return self.n_items, self.as_of_us is None, self.time_us is None
 
     def batches(self, size: int) -> Iterator[tuple[slice, "Queries"]]:
         """Consecutive pieces of at most ``size`` requests, with where each piece lies."""

@@ -85,6 +85,26 @@ def stated(columns: Sequence[EnvironmentColumn], said: Context) -> Situation:
     return found
 
 
+def noted(columns: Sequence[EnvironmentColumn], event: Context) -> Situation:
+    """What an event says of the situation it happened in, as a log would have it.
+
+    Unlike a request, an event may say anything: what the blend does not know or cannot read is
+    left out, and a category that it has not met is none of those it knows.
+
+    Args:
+        columns: Those that the blend learned with.
+        event: Value by name of the column, with ``context_`` before it or without.
+    """
+    given = {PREFIX + name.removeprefix(PREFIX): value for name, value in event.items()}
+    found: dict[str, float | str] = {}
+    for column in columns:
+        value = given.get(column.name)
+        read = _number(value) if column.values is None else _category(value)
+        if read is not None and read != "":
+            found[column.name] = read
+    return found
+
+
 def overlaid(latest: Floats, columns: Sequence[EnvironmentColumn], queries: Queries) -> Floats:
     """The latest known situations with those in their place that requests come with.
 

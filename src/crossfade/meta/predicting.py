@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -54,51 +54,84 @@ def predict_pairs(
     for user in np.unique(user_rows[known]):
         mine = np.flatnonzero(known & (user_rows == user))
         rows, place = np.unique(item_rows[mine], return_inverse=True)
-        found = _predicted(blend, dataset.queries([int(user)]), rows.astype(np.int32), probability)
-        score[mine], chance[mine] = found[0][place], found[1][place]
+        found = predict_items(
+            blend, dataset.queries([int(user)]), rows.astype(np.int32), probability
+        )
+        score[mine], chance[mine] = found.score[place], found.probability[place]
     return asked.with_columns(
         score=pl.Series(score).fill_nan(None), probability=pl.Series(chance).fill_nan(None)
     )
 
 
-def _predicted(
+class Predicted(NamedTuple):
+    """What is said of some items for one request, each ``(L,)``.
+
+    Attributes:
+        score: NaN where nobody can score it.
+        probability: NaN where no calibrated model spoke.
+        uncertainty: NaN where nothing is said of that.
+    """
+
+    score: Floats
+    probability: Doubles
+    uncertainty: Floats
+
+
+def predict_items(
     blend: Blend, query: Queries, item_rows: Rows, probability: Probability | None
-) -> tuple[Floats, Doubles]:
-    """Score and probability of different items for one request, ascending, ``(L,)``."""
-    score = np.full(len(item_rows), np.nan, dtype=np.float32)
-    chance, silent = np.full(len(item_rows), np.nan), np.ones(len(item_rows), dtype=np.bool_)
+) -> Predicted:
+    """What is said of items for one request; see `predict_pairs`.
+
+    Args:
+        blend: What answers.
+        query: The request.
+        item_rows: Different ones, ascending, ``(L,)``.
+        probability: Of the learned model's scores; None where it is not calibrated.
+    """
+    found, silent = _nothing(len(item_rows)), np.ones(len(item_rows), dtype=np.bool_)
     asked = blend.by_model(query)
-    if blend.learned is not None and asked[0]:
-        score, chance, silent = _learned(blend.learned, query, item_rows, probability)
+    if blend.learned is not None and asked[0] and len(item_rows):
+        found, silent = _learned(blend.learned, query, item_rows, probability)
     if silent.any():
-        score[silent] = blend.plain(query, ~asked)[0, item_rows[silent]]
-    return score, chance
+        found.score[silent] = blend.plain(query, ~asked)[0, item_rows[silent]]
+    return found
+
+
+def _nothing(n: int) -> Predicted:
+    return Predicted(
+        np.full(n, np.nan, np.float32), np.full(n, np.nan), np.full(n, np.nan, np.float32)
+    )
 
 
 def _learned(
     learned: FusedScorer, query: Queries, item_rows: Rows, probability: Probability | None
-) -> tuple[Floats, Doubles, Bools]:
+) -> tuple[Predicted, Bools]:
     """The same by the learned model, and of which lists it says nothing at all."""
     signals, listed, n_usual = learned.lists.beside(query, item_rows)
     usual = np.arange(n_usual)
 
-    def told(columns: Ints) -> tuple[Floats, Doubles]:
+    def told(columns: Ints) -> Predicted:
         lists = _columns(signals, columns)
-        score = learned.fusion.forward(lists).score
-        nothing = np.full(score.shape, np.nan)
-        return score, nothing if probability is None else probability.predict(score, lists)
+        fused = learned.fusion.forward(lists)
+        nothing = np.full(fused.score.shape, np.nan)
+        return Predicted(
+            fused.score,
+            nothing if probability is None else probability.predict(fused.score, lists),
+            nothing.astype(np.float32) if fused.uncertainty is None else fused.uncertainty,
+        )
 
-    said, likely = told(usual[None, :])
-    score, chance = said[0], likely[0]
-    silent = np.full(n_usual, np.isnan(score).all())
+    first = told(usual[None, :])
+    parts = [Predicted(first.score[0], first.probability[0], first.uncertainty[0])]
+    silent: list[Bools] = [np.isnan(first.score).all(axis=1).repeat(n_usual)]
     for start in range(n_usual, listed.shape[1], LISTS_AT_ONCE):
         more = np.arange(start, min(start + LISTS_AT_ONCE, listed.shape[1]))
-        said, likely = told(np.column_stack([np.tile(usual, (len(more), 1)), more]))
-        score, chance = np.append(score, said[:, -1]), np.append(chance, likely[:, -1])
-        silent = np.append(silent, np.isnan(said).all(axis=1))
+        said = told(np.column_stack([np.tile(usual, (len(more), 1)), more]))
+        parts.append(Predicted(said.score[:, -1], said.probability[:, -1], said.uncertainty[:, -1]))
+        silent.append(np.asarray(np.isnan(said.score).all(axis=1)))
     place_of = {int(row): at for at, row in enumerate(listed[0])}
     places = [place_of[int(row)] for row in item_rows]
-    return score[places], chance[places], silent[places]
+    found = Predicted(*(np.concatenate(of)[places] for of in zip(*parts, strict=True)))
+    return found, np.concatenate(silent)[places]
 
 
 def _columns(signals: Signals, columns: Ints) -> Signals:

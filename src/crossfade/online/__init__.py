@@ -1,0 +1,6 @@
+"""What makes a saved system answer as of now, with events that came after its log."""
+
+from crossfade.online.asks import Answer, Ask, Event, Prediction
+from crossfade.online.system import LiveSystem
+
+__all__ = ["Answer", "Ask", "Event", "LiveSystem", "Prediction"]

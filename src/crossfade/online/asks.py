@@ -1,0 +1,116 @@
+"""What a live system is asked, and what it answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crossfade.errors import DataError
+from crossfade.meta.recommendation import Recommendations
+from crossfade.meta.serving import Filters
+from crossfade.ranking import RankingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing somebody did, as it came in; see the event contract.
+
+    Attributes:
+        item_id: With what.
+        time_us: When, in microseconds since 1970.
+        event: Its kind, such as ``play`` or ``skip``.
+        value: A rating or a count; None where it has none.
+        played_ms: How long it was played; None where that is not known.
+        skipped: Whether the play was skipped; None where that is not known.
+        session_id: Its session; looked at where the system's log has session ids.
+        context: The situation it happened in, by column.
+
+    Raises:
+        DataError: If the value cannot be kept as a 32-bit number.
+    """
+
+    item_id: str
+    time_us: int
+    event: str = "play"
+    value: float | None = None
+    played_ms: int | None = None
+    skipped: bool | None = None
+    session_id: str | None = None
+    context: Mapping[str, float | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.value is not None and abs(self.value) > np.finfo(np.float32).max:
+            raise DataError(
+                f"event on {self.item_id}: value must be a 32-bit number, got {self.value}; leave it out"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for a list by somebody whom a log may not know yet.
+
+    Attributes:
+        user_id: Who, known to the system or not; None for a session without a user.
+        events: What is known of this person or session beyond the log, in any order; what the log
+            holds as well does not count twice.
+        items: Ids of items the person says they like.
+        genres: Genres the person says they like.
+        moods: Moods the person says they like.
+        k: How many items, 1 or more.
+        now_us: Time of the request in microseconds since 1970: only what happened strictly before
+            it counts. None takes everything, and leaves the request without a time.
+        context: The situation of the request; it takes the place of the latest known one.
+        filters: What must hold for every item; None asks for nothing.
+        ranking: How candidates become a list; None takes the settings of the system.
+        explain: Whether to say why each item is there.
+        seed: Of places left to chance; needed where ``ranking.explore`` is above 0.
+    """
+
+    user_id: str | None = None
+    events: Sequence[Event] = ()
+    items: Sequence[str] = ()
+    genres: Sequence[str] = ()
+    moods: Sequence[str] = ()
+    k: int = 10
+    now_us: int | None = None
+    context: Mapping[str, float | str] | None = None
+    filters: Filters | None = None
+    ranking: RankingConfig | None = None
+    explain: bool = False
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The list of one request.
+
+    Attributes:
+        recommendations: Best first.
+        n_history: Events that it rests on, of the log and live; stated likes are none.
+        n_live: How many of them the log does not hold.
+        unknown: A sentence for whatever was said that the system does not know.
+        method: What gave the scores: the name of the learned blend, or ``static``.
+    """
+
+    recommendations: Recommendations
+    n_history: int
+    n_live: int
+    unknown: tuple[str, ...]
+    method: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of one item for one request.
+
+    Attributes:
+        item_id: The item.
+        score: Blended; comparable within one request only.
+        probability: That the person wants it; None where no calibrated model gave the score.
+        uncertainty: How unsure the score is; None where nothing is said of that.
+    """
+
+    item_id: str
+    score: float
+    probability: float | None
+    uncertainty: float | None

@@ -1,0 +1,167 @@
+"""`LiveSystem`: a saved system that answers as of now."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from crossfade.data import Queries
+from crossfade.data.vocabulary import check_texts
+from crossfade.errors import CrossfadeError
+from crossfade.hybrid import HybridModel
+from crossfade.meta.explaining import explained
+from crossfade.meta.predicting import predict_items
+from crossfade.meta.recommendation import Recommendation, Recommendations
+from crossfade.meta.serving import Filters, Served
+from crossfade.online.asks import Answer, Ask, Prediction
+from crossfade.online.requests import LiveRequest, LiveRequests
+from crossfade.rng import generator
+
+
+class LiveSystem:
+    """A system that answers as of now, with events that came after its log.
+
+    Nothing is kept of any request and nothing of the system is changed by one, so several threads
+    may ask at once.
+
+    Args:
+        model: The system.
+
+    Attributes:
+        version: That of the system; empty where it was never saved.
+    """
+
+    def __init__(self, model: HybridModel) -> None:
+        self.model = model
+        self.version = model.version
+        self._requests = LiveRequests(model)
+
+    def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
+        """The list of each request, or what is wrong with it; the others are answered all the same.
+
+        Requests with the same length of list, filters and ranking are listed together, which takes
+        less time for each. Who has reasons or chance in their list is listed alone, and so is whom
+        no learned model answers. Together or alone the lists are the same; scores may differ in
+        their last digits.
+
+        Returns:
+            In the order of the requests. An error is one of:
+
+            - `ConfigError`: k is less than 1, genres or moods are given and no base reads them,
+              the blend did not learn with the context, places are left to chance without a seed,
+              or as `rank` where filters contradict themselves.
+
+            Who or what the system does not know is no error: a newcomer has a list too.
+        """
+        made = self._requests.make(asks)
+        together: dict[Hashable, list[int]] = defaultdict(list)
+        answers: dict[int, Answer | CrossfadeError] = {}
+        for at, (ask, request) in enumerate(zip(asks, made, strict=True)):
+            if isinstance(request, CrossfadeError):
+                answers[at] = request
+            else:
+                together[self._kind(at, ask, request)].append(at)
+        ready = {at: one for at, one in enumerate(made) if isinstance(one, LiveRequest)}
+        for places in together.values():
+            some = [ready[at] for at in places]
+            answers |= zip(places, self._answers(asks[places[0]], some), strict=True)
+        return [answers[at] for at in range(len(asks))]
+
+    def explain(self, ask: Ask, item_id: str) -> Recommendation | None:
+        """What speaks for one item, whether it would be listed or not; see `HybridModel.explain`.
+
+        Raises:
+            UnknownIdError: If the item is unknown.
+            ConfigError: As in `answer`.
+        """
+        query, row = self._query(ask), self.model.dataset.item_ids.row(item_id)
+        return explained(self.model.lists, self.model.explainer, query, row)
+
+    def predict(self, ask: Ask, item_ids: Sequence[str]) -> list[Prediction | None]:
+        """What a list would say of some items, each as if it were the only one asked for.
+
+        Returns:
+            In the order of the ids; None where the item is unknown or nobody can score it, as is so
+            of what the person knows where that is not listed.
+
+        Raises:
+            ConfigError: As in `answer`, and if ``item_ids`` is no list of texts.
+        """
+        check_texts("item_ids", item_ids)
+        rows = self.model.dataset.item_ids.rows(item_ids)
+        known = np.unique(rows[rows >= 0])
+        lists = self.model.lists
+        found = predict_items(lists.blend, self._query(ask), known, lists.probability)
+        said = dict(
+            zip(known.tolist(), zip(*(p.tolist() for p in found), strict=True), strict=True)
+        )
+        return [
+            None if row < 0 or np.isnan(said[row][0]) else _prediction(item_id, *said[row])
+            for item_id, row in zip(item_ids, rows.tolist(), strict=True)
+        ]
+
+    def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
+        """Items like one item; see `HybridModel.similar`."""
+        return self.model.similar(item_id, k)
+
+    def _query(self, ask: Ask) -> Queries:
+        (request,) = self._requests.make([ask])
+        if isinstance(request, CrossfadeError):
+            raise request
+        return request.query
+
+    def _kind(self, at: int, ask: Ask, request: LiveRequest) -> Hashable:
+        """What requests that are listed together have in common."""
+        ranking = ask.ranking or self.model.config.ranking
+        # Reasons and shares look at the whole catalogue once more, unless the request is alone.
+        alone = (
+            ask.explain or ranking.explore > 0 or not self.model.blend.by_model(request.query)[0]
+        )
+        if alone:
+            return at
+        return ask.k, ranking, _plain(ask.filters), request.query.kind
+
+    def _answers(self, ask: Ask, requests: Sequence[LiveRequest]) -> list[Answer | CrossfadeError]:
+        """Answers of requests that want the same kind of list as one of them."""
+        try:
+            queries = (
+                Queries.joined([one.query for one in requests])
+                if len(requests) > 1
+                else requests[0].query
+            )
+            served = self._served(ask, queries)
+        except CrossfadeError as error:
+            return [error] * len(requests)
+        return [self._answer(ask, *pair) for pair in zip(requests, served, strict=True)]
+
+    def _served(self, ask: Ask, queries: Queries) -> list[Served]:
+        ranking, k = (
+            ask.ranking or self.model.config.ranking,
+            min(ask.k, self.model.dataset.n_items),
+        )
+        rng = None if ask.seed is None else generator(ask.seed, "online.ask")
+        return self.model.lists.serve(queries, k, ranking, ask.filters, rng)
+
+    def _answer(self, ask: Ask, request: LiveRequest, served: Served) -> Answer:
+        model = self.model
+        why = model.explainer.explain(request.query, served) if ask.explain else None
+        return Answer(
+            model.lists.lines(request.query, served, why),
+            request.n_history,
+            request.n_live,
+            request.unknown,
+            model.blend.name if served.by_model else "static",
+        )
+
+
+def _plain(filters: Filters | None) -> Hashable:
+    """Filters by what they ask for."""
+    if not filters:
+        return None
+    allow = None if filters.allow is None else tuple(filters.allow)
+    return tuple(filters.block), allow, tuple(filters.rules)
+
+
+def _prediction(item_id: str, score: float, probability: float, uncertainty: float) -> Prediction:
+    told = (None if np.isnan(value) else value for value in (probability, uncertainty))
+    return Prediction(item_id, score, *told)
