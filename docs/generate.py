@@ -40,6 +40,7 @@ from crossfade.meta.config import ExplainConfig
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
+from crossfade.service.config import ServiceConfig
 from crossfade.store.cache import CacheConfig
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -43,7 +43,7 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
             nobody = stack.enter_context(TestClient(app, raise_server_exceptions=False))
             clients = {}
             for role in ("read", "write", "admin"):
-                key = service.log.add_key(role, role, now_us())  # type: ignore[arg-type]
+                key = service.log.add_key(role, role, now_us())
                 headers = {"Authorization": f"Bearer {key}"}
                 clients[role] = TestClient(app, headers=headers, raise_server_exceptions=False)
             return Running(service, **clients, nobody=nobody)

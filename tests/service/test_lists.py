@@ -125,5 +125,5 @@ def test_what_was_shown_is_written_down(running: Running, model: HybridModel) ->
     assert shown is not None
     assert shown.user_id == user
     assert shown.version == told["version"]
-    assert [item["item_id"] for item in shown.items] == [x["item_id"] for x in told["items"]]
-    assert all(item["propensity"] == 1 for item in shown.items)
+    assert [item.item_id for item in shown.items] == [x["item_id"] for x in told["items"]]
+    assert all(item.propensity == 1 for item in shown.items)

@@ -75,7 +75,7 @@ def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAns
 def _forget(service: Service, person: Person) -> ForgetAnswer:
     gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
     service.people.forget(Who(person.user_id, person.session_id))
-    return ForgetAnswer(deleted=dict(gone.deleted))
+    return ForgetAnswer(events=gone.events, impressions=gone.impressions, wiped=gone.wiped)
 
 
 def _event(message: EventMessage, now: int) -> NewEvent:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -23,13 +24,14 @@ from crossfade.service.messages import (
     PairsAnswer,
     PairsRequest,
     Person,
+    PersonRequest,
     Prediction,
     ShortRequest,
     SimilarAnswer,
 )
 from crossfade.service.people import Who
 from crossfade.service.state import Service, now_us
-from crossfade.store.log import Impression
+from crossfade.store.log import Impression, ImpressionItem
 
 router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
 
@@ -103,29 +105,33 @@ async def similar(
     return _json(SimilarAnswer(version=live.version, base=base, items=items))
 
 
-def _ask(service: Service, asked: Person, now: int) -> Callable[[], Ask]:
+def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[], Ask]:
     """Makes the request in a thread, since it may read the log."""
 
     def make() -> Ask:
         who = Who(asked.user_id, asked.session_id)
-        nobody = who == Who()
-        events = () if nobody else service.people.events(who)
-        rest = {}
-        if isinstance(asked, ListRequest):
-            diversity = asked.diversity
-            settings = service.versions.current().model.config.ranking
-            rest = {
-                "items": asked.items,
-                "genres": asked.genres,
-                "moods": asked.moods,
-                "k": asked.k,
-                "filters": Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
-                "ranking": None if diversity is None else settings.changed(diversity=diversity),
-                "explain": asked.explain,
-            }
-        return Ask(user_id=asked.user_id, events=events, now_us=now, context=asked.context, **rest)
+        events = () if who == Who() else service.people.events(who)
+        ask = Ask(user_id=asked.user_id, events=events, now_us=now, context=asked.context)
+        return _with_list(service, ask, asked) if isinstance(asked, ListRequest) else ask
 
     return make
+
+
+def _with_list(service: Service, ask: Ask, asked: ListRequest) -> Ask:
+    ranking = None
+    if asked.diversity is not None:
+        usual = service.versions.current().model.config.ranking
+        ranking = usual.changed(diversity=asked.diversity)
+    return replace(
+        ask,
+        items=asked.items,
+        genres=asked.genres,
+        moods=asked.moods,
+        k=asked.k,
+        filters=Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
+        ranking=ranking,
+        explain=asked.explain,
+    )
 
 
 def _impression(
@@ -133,14 +139,9 @@ def _impression(
 ) -> Impression:
     """What was shown, with the chances it was shown with."""
     items = [
-        {
-            "item_id": one.item_id,
-            "place": one.rank,
-            "score": one.score,
-            "probability": one.probability,
-            "propensity": one.propensity,
-            "weights": one.weights,
-        }
+        ImpressionItem(
+            one.item_id, one.rank, one.score, one.probability, one.propensity, one.weights
+        )
         for one in answer.recommendations
     ]
     return Impression(

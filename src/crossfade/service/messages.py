@@ -47,7 +47,7 @@ class Message(BaseModel):
 
 
 class Person(Message):
-    """Who asks: somebody, a session of nobody in particular, or a newcomer."""
+    """Somebody, a session of nobody in particular, or a newcomer."""
 
     user_id: Id | None = Field(None, description="Somebody, known or not.")
     session_id: Id | None = Field(None, description="A session without a user.")
@@ -69,14 +69,19 @@ class Conditions(Message):
     allow: Ids | None = None
 
 
-class ListRequest(Person):
+class PersonRequest(Person):
+    """What every request for somebody may say."""
+
+    context: Situation | None = Field(None, description="The situation now, such as the device.")
+
+
+class ListRequest(PersonRequest):
     """A list for a user, a session, or what a newcomer says they like."""
 
     k: int = Field(10, ge=1, le=MAX_K, description="How many items.")
     items: Ids = Field((), description="Items the person says they like.")
     genres: Ids = Field((), description="Genres the person says they like.")
     moods: Ids = Field((), description="Moods the person says they like.")
-    context: Situation | None = Field(None, description="The situation now, such as the device.")
     filters: Conditions = Field(Conditions(), description="What must hold for every item.")
     diversity: float | None = Field(
         None,
@@ -94,18 +99,16 @@ class ShortRequest(Person):
     explain: bool = False
 
 
-class ItemRequest(Person):
+class ItemRequest(PersonRequest):
     """One item for one person."""
 
     item_id: Id
-    context: Situation | None = None
 
 
-class PairsRequest(Person):
+class PairsRequest(PersonRequest):
     """Some items for one person."""
 
     item_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_IDS)]
-    context: Situation | None = None
 
 
 class EventMessage(Message):
@@ -218,9 +221,13 @@ class BatchAnswer(BaseModel):
 
 
 class ForgetAnswer(BaseModel):
-    """How much of a person was deleted, by table."""
+    """How much of a person was deleted."""
 
-    deleted: dict[str, int]
+    events: int
+    impressions: int
+    wiped: bool = Field(
+        description="Whether the bytes are gone from the files of the database too; see `Forgotten`."
+    )
 
 
 class VersionLine(BaseModel):
