@@ -90,7 +90,8 @@ def list_command(
         typer.echo(json.dumps({"keys": [asdict(key) for key in found]}))
         return
     for key in found:
-        typer.echo(f"{key.id}  {key.role:<5}  {key.name}")
+        state = "revoked" if key.revoked_us is not None else ""
+        typer.echo(f"{key.id}  {key.role:<5}  {state:<7}  {key.name}")
     if not found:
         typer.echo("no keys yet")
 
