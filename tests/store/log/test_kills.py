@@ -13,8 +13,16 @@ from crossfade.store.log import Log
 PROGRAM = Path(__file__).with_name("ingesting.py")
 
 
-@pytest.mark.parametrize("n_rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
-def test_what_was_acknowledged_before_a_kill_is_there_once(url: str, n_rounds: int) -> None:
+def test_what_was_acknowledged_before_a_kill_is_there_once(url: str) -> None:
+    kill_often(url, 10)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_take_nothing_either(tmp_path: Path) -> None:
+    kill_often(f"sqlite:///{tmp_path / 'log.db'}", 100)
+
+
+def kill_often(url: str, n_rounds: int) -> None:
     Log.open(url).close()
     done = subprocess.run(
         [sys.executable, PROGRAM, url, str(n_rounds)], capture_output=True, text=True, check=False

@@ -27,7 +27,7 @@ def test_eight_threads_and_two_logs_lose_and_double_nothing(log: Log, url: str) 
     logs = [log, Log.open(url)]  # a second one stands for a second process
 
     def work(thread: int) -> dict[str, int]:
-        acknowledged = {}
+        acknowledged = dict[str, int]()
         for call in range(15):
             keys = [f"{thread}-{call}-{i}" for i in range(1 + call % 3)]
             batch = [NewEvent("t", NOW, "ann", key=key) for key in keys]
