@@ -157,19 +157,17 @@ def find_reasons(
     n = sizes.pop() if sizes else 0
     speaks = np.zeros(n) if residual is None else np.maximum(residual, 0)
     for contribution in given.values():
-        speaks = speaks + np.maximum(np.nan_to_num(contribution), 0)
+        speaks = speaks + np.fmax(contribution, 0)  # NaN is 0
     rated = [UNRATED] * n if acclaim is None else acclaim
     levels = [acclaim_level(ratings, config.acclaim) for ratings in rated]
     acclaimed = np.array([level is not None for level in levels], dtype=np.bool_)
     labels = tuple(label for label in given if label in attributions)
     evidence = _Evidence.of(labels, [attributions[label] for label in labels])
     found = evidence.largest([given[label] for label in labels], speaks, acclaimed, config)
+    of_item = evidence.reasons(found, speaks)
     return [
-        tuple(
-            reason.rated(levels[place], rated[place])
-            for reason in evidence.reasons(found, place, float(speaks[place]))
-        )
-        for place in range(n)
+        tuple(reason.rated(level, ratings) for reason in reasons)
+        for reasons, level, ratings in zip(of_item, levels, rated, strict=True)
     ]
 
 
@@ -220,23 +218,27 @@ class _Evidence:
         least, shape = config.min_share * speaks, (config.max_reasons, config.max_items)
         return Largest.of(replace(parts, amount=amount), n_numbers, least, shape)
 
-    def reasons(self, found: Largest, place: int, speaks: float) -> Iterator[Reason]:
-        """Those of one item."""
+    def reasons(self, found: Largest, speaks: Doubles) -> Iterator[list[Reason]]:
+        """Those of each item."""
+        rows = self.parts.rows.tolist()
         lines = (found.number, found.total, found.bases, found.history)
-        for number, total, bases, history in zip(
-            *(one[place].tolist() for one in lines), strict=True
-        ):
-            if number < 0:
-                return
-            kind, name = self._kind(number, strongest=bases[0])
-            yield Reason(
-                type=kind,
-                contribution=total,
-                share=min(total / speaks, 1.0),
-                bases=tuple(self.labels[base] for base in bases if base >= 0),
-                history_rows=tuple(int(self.parts.rows[at]) for at in history if at >= 0),
-                name=name,
-            )
+        for all_speak, *line in zip(speaks.tolist(), *(one.tolist() for one in lines), strict=True):
+            reasons = []
+            for number, total, bases, history in zip(*line, strict=True):
+                if number < 0:
+                    break
+                kind, name = self._kind(number, strongest=bases[0])
+                reasons.append(
+                    Reason(
+                        type=kind,
+                        contribution=total,
+                        share=min(total / all_speak, 1.0),
+                        bases=tuple([self.labels[base] for base in bases if base >= 0]),
+                        history_rows=tuple([rows[at] for at in history if at >= 0]),
+                        name=name,
+                    )
+                )
+            yield reasons
 
     def _kind(self, number: int, strongest: int) -> tuple[ReasonType, str | None]:
         """Type and name of evidence; of an item of the history the ``strongest`` base decides."""

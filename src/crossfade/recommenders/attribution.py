@@ -142,17 +142,18 @@ def spread_out(found: Attribution, item_rows: Rows, known: Bools) -> Attribution
     return replace(found, item_row=item_rows, place=np.flatnonzero(known)[found.place], rest=rest)
 
 
-def rest_of(query: Queries, item_rows: Rows, scorable: Bools) -> Floats:
+def rest_of(query: Queries, item_rows: Rows, support: Ints | Bools) -> Floats:
     """0 for items a base scores and NaN for all others: `base.mask_unscorable` for some items.
 
     Args:
         query: One request.
         item_rows: Shape ``(L,)``.
-        scorable: Items the model learned something about, shape ``(n_items,)``.
+        support: Above 0 for items the model learned something about, shape ``(n_items,)``.
     """
-    useful = (query.strength > 0) & scorable[query.item_row]
+    # Not compared as a whole: the catalogue is far longer than history and list.
+    useful = (query.strength > 0) & (support[query.item_row] > 0)
     rest = np.zeros(len(item_rows), dtype=np.float32)
-    rest[~scorable[item_rows] | (not useful.any())] = np.nan
+    rest[(support[item_rows] == 0) | (not useful.any())] = np.nan
     return rest
 
 

@@ -79,7 +79,7 @@ def descriptions_for(item_rows: Rows, owner: int, described: Described, own: Tag
         Rows of a matrix ``(L, n_words + n_tags)``.
     """
     words, tags, _ = described
-    room = int(sum(np.diff(part[0])[item_rows].sum() for part in (words, tags)))
+    room = int(sum((part[0][item_rows + 1] - part[0][item_rows]).sum() for part in (words, tags)))
     columns, values = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.float32)
     indptr = np.zeros(len(item_rows) + 1, dtype=np.int64)
     _describe_some(item_rows, owner, described, own, indptr, columns, values)
@@ -98,7 +98,9 @@ def _describe_some(  # noqa: PLR0917  (kernels know no keywords)
 ) -> None:
     words, tags, shrink = described
     own = np.zeros(len(tags[3]), dtype=np.int64)
-    theirs = _their_tags(owner, tagging, np.full(len(words[0]) - 1, -1, dtype=np.int64))
+    own_start = np.empty(len(words[0]) - 1, dtype=np.int64)
+    own_start[item_rows] = -1  # no other is read, and to fill all would cost more than the rest
+    theirs = _their_tags(owner, tagging, own_start)
     for place in range(len(item_rows)):
         at = indptr[place]
         size = _describe(

@@ -63,15 +63,16 @@ def content_parts(
     label = _places(columns, labels.word)
     is_label, is_creator = label >= 0, columns < labels.n_creators
     is_other = ~(is_label | is_creator)
-    n_labels = np.count_nonzero(is_label)
-    parts = np.zeros((len(item_rows), len(liked) + 1, 3 + 2 * n_labels), dtype=np.float32)
+    is_taste = is_label & (said != 0)
+    n_labels, n_tastes = np.count_nonzero(is_label), np.count_nonzero(is_taste)
+    parts = np.zeros((len(item_rows), len(liked) + 1, 3 + n_labels + n_tastes), dtype=np.float32)
     parts[:, :-1, 1] = factor_products(asked[:, is_other], mine[:, is_other])
     parts[:, :-1, 2] = factor_products(asked[:, is_creator], mine[:, is_creator])
     on_both = parts[:, :, 3 : 3 + n_labels]
     on_both[:, :-1] = asked[:, None, is_label] * mine[:, is_label]
-    parts[:, -1, 3 + n_labels :] = asked[:, is_label] * said[is_label]
-    names = [labels.names[at] for at in label[is_label]]
-    attributes = ("description", "creator", *names, *(f"taste:{name}" for name in names))
+    parts[:, -1, 3 + n_labels :] = asked[:, is_taste] * said[is_taste]
+    names, tastes = ([labels.names[at] for at in label[of]] for of in (is_label, is_taste))
+    attributes = ("description", "creator", *names, *(f"taste:{name}" for name in tastes))
 
     nowhere = np.diff(indptr[len(liked) :]) == 0
     nowhere |= not (end or len(stated[1]))

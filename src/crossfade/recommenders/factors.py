@@ -139,7 +139,7 @@ class FactorRecommender(Recommender[C]):
         liked = query.positives.indices.astype(np.int32, copy=False)
         evidence = counted_values(query.positives.data, self.config.counting)
         parts, left = self._parts(liked, evidence, item_rows)
-        rest = rest_of(query, item_rows, self.support > 0)
+        rest = rest_of(query, item_rows, self.support)
         return of_parts(item_rows, liked, parts, rest + left)
 
     def similar(self, item_row: int) -> Floats:

@@ -110,16 +110,14 @@ class SessionKNN(Recommender[SessionKNNConfig]):
             n_neighbours=self.config.n_neighbours,
             max_sessions=self.config.max_sessions_per_item,
         )
-        rest = rest_of(query, item_rows, self.support > 0) + left
+        rest = rest_of(query, item_rows, self.support) + left
         found = of_parts(item_rows, weights[1], parts, rest)
         # Whole histories are no sessions, so what was played last is nothing special in them.
         return replace(found, in_session=not self._whole_histories)
 
     def _weights(self, queries: Queries) -> CsrParts:
         """Weight of each recent item: how recent, times how rare."""
-        indptr, items, recent = recent_items(
-            queries, self.config.half_life_events, self.support > 0
-        )
+        indptr, items, recent = recent_items(queries, self.config.half_life_events, self.support)
         return indptr, items, recent * self._idf[items]
 
     def _votes(self, queries: Queries, *, largest: bool) -> Floats:
@@ -191,21 +189,23 @@ def past_sessions(dataset: Dataset) -> tuple[Csr, bool, Doubles]:
     return sessions, whole, age_days
 
 
-def recent_items(queries: Queries, half_life_events: float | None, known: Bools) -> CsrParts:
+def recent_items(
+    queries: Queries, half_life_events: float | None, support: Ints | Bools
+) -> CsrParts:
     """Weight of each wanted item by how many wanted events came after its latest one.
 
     Args:
         queries: The requests.
         half_life_events: Events until a weight halves; None, like data without times,
             gives all items weight 1.
-        known: Items the past sessions hold, shape ``(n_items,)``; events on others are
+        support: Above 0 for items the past sessions hold, shape ``(n_items,)``; events on others are
             passed over and do not age the ones before them.
 
     Returns:
         Of a matrix ``(n, n_items)`` whose rows are sorted; the newest event weighs 1, and weights
         below `LEAST_WEIGHT` are left out.
     """
-    wanted = np.flatnonzero((queries.strength > 0) & known[queries.item_row])
+    wanted = np.flatnonzero((queries.strength > 0) & (support[queries.item_row] > 0))
     owner, item = queries.owner[wanted], queries.item_row[wanted]
     ends = np.cumsum(np.bincount(owner, minlength=len(queries)))
     rank = ends[owner] - 1 - np.arange(len(wanted))
