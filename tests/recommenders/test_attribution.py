@@ -14,6 +14,7 @@ from crossfade.recommenders.attribution import (
     NONE,
     Attribution,
     corner,
+    of_parts,
     without,
     without_each,
 )
@@ -23,6 +24,8 @@ from crossfade.types import Csr
 
 # u: a b; v: a b c; w: c.
 LOG = Dataset.build(pl.DataFrame({"user_id": list("uuvvvw"), "item_id": list("ababcc")}))
+
+ITEMS = np.array([7, 8], dtype=np.int32)
 
 
 def parts(found: Attribution | None, place: int = 0) -> dict[tuple[int, str], float]:
@@ -199,6 +202,26 @@ def test_towers_name_the_newest_items_only() -> None:
     assert found is not None
     newest = data.queries([0]).item_row[-20:]
     assert set(found.history_row.tolist()) == set(newest.tolist())
+
+
+@pytest.mark.parametrize("name", ["item_knn", "session_knn"])
+def test_items_may_be_asked_for_in_any_order_and_twice(world: Dataset, name: str) -> None:
+    model, query = make(name).fit(world), world.queries([3])
+    asked = np.argsort(-np.nan_to_num(model.score_batch(query)[0]))[[7, 2, 5, 2, 0]].astype(
+        np.int32
+    )
+    found = model.attribute(query, asked)
+    for place, row in enumerate(asked):
+        assert parts(found, place) == parts(model.attribute(query, [row]))
+        assert parts(found, place)
+
+
+def test_only_what_is_not_0_is_a_part_and_only_of_items_with_a_score() -> None:
+    history = np.array([4, 9], dtype=np.int32)
+    dense = np.array([[[0, 2], [3, 0]], [[1, 1], [1, 1]]], dtype=np.float32)
+    found = of_parts(ITEMS, history, dense, np.array([0, np.nan], dtype=np.float32), ("creator",))
+    assert parts(found) == {(4, "creator"): 2.0, (9, ""): 3.0}
+    assert not parts(found, 1)
 
 
 def test_several_requests_at_once_are_refused() -> None:

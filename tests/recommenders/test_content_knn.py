@@ -85,6 +85,15 @@ def test_shrinking_doubts_short_descriptions() -> None:
     assert shrunk[B] < shrunk[C]
 
 
+def test_nobody_elses_tags_are_taken_for_the_asking_persons() -> None:
+    # t, the first to have tagged anything, tagged b first; u only a.
+    data = tagged([("t", "b", "x"), ("u", "a", "y"), ("v", "a", "x")], [("t", "c"), ("u", "a")])
+    fitted, query = model().fit(data), data.queries([data.user_ids.row("u")])
+    found = fitted.attribute(query, [A, B])
+    assert found is not None
+    np.testing.assert_allclose(found.totals(), fitted.score_batch(query)[0, [A, B]], rtol=1e-6)
+
+
 def test_a_persons_own_tags_do_not_speak_to_them() -> None:
     # Only u put "mine" on a (played) and b (to be found): for u there is no link between
     # them. Left in, it gives b away. For everybody else the tag is as good as any other.

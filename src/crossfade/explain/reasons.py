@@ -1,6 +1,6 @@
 """`Reason`: evidence that a score rests on, in units of that score; and how reasons are found."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from crossfade.config import Field, Settings
 from crossfade.explain.acclaim import UNRATED, Acclaim, AcclaimConfig, acclaim_level
-from crossfade.recommenders.attribution import NONE, Attribution
-from crossfade.types import Bools, Doubles, Ints, Rows
+from crossfade.explain.splitting import Largest, Parts, share_out
+from crossfade.recommenders.attribution import Attribution
+from crossfade.types import Bools, Doubles, Rows
 
 ReasonType = Literal[
     "history",
@@ -112,78 +113,6 @@ def cited_rows(reasons: Sequence[Reason]) -> Rows | None:
     return np.array(list(rows), dtype=np.int32)
 
 
-@dataclass(frozen=True, eq=False)
-class _Known:
-    """The bases that can say, and one numbering of evidence for all of them.
-
-    Number 0 is the item's own popularity, then come items of the history by row, then the rest by
-    type and name.
-
-    Attributes:
-        labels: Of the bases.
-        found: What each says.
-        named: Type and name of the rest.
-        first: Number of the first of these.
-    """
-
-    labels: tuple[str, ...]
-    found: Sequence[Attribution]
-    named: tuple[tuple[ReasonType, str | None], ...]
-    first: int
-
-    @classmethod
-    def of(cls, labels: tuple[str, ...], found: Sequence[Attribution]) -> "_Known":
-        names = {_named(attribute) for part in found for attribute in part.attributes}
-        last = max((int(part.history_row.max(initial=NONE)) for part in found), default=NONE)
-        return cls(labels, found, tuple(sorted(names, key=str)), last + 2)
-
-    def keys(self, part: Attribution) -> Ints:
-        """Number of the evidence of each part."""
-        number = {name: self.first + at for at, name in enumerate(self.named)}
-        numbers = np.array([number[_named(name)] for name in part.attributes], dtype=np.int64)
-        key = part.history_row.astype(np.int64) + 1
-        owed = part.attribute != NONE
-        key[owed] = numbers[part.attribute[owed]]
-        return key
-
-    @property
-    def acclaim(self) -> int:
-        """Number of how an item is rated; -1 where no base goes by that."""
-        praise: tuple[ReasonType, None] = ("acclaim", None)
-        return self.first + self.named.index(praise) if praise in self.named else -1
-
-    def kind(self, key: int, strongest: int) -> tuple[ReasonType, str | None]:
-        """Type and name of evidence; of an item of the history the ``strongest`` base decides."""
-        if key >= self.first:
-            return self.named[key - self.first]
-        if key == 0:
-            return "popularity", None
-        return ("session" if self.found[strongest].in_session else "history"), None
-
-
-def _named(attribute: str) -> tuple[ReasonType, str | None]:
-    """Type and name of what a part is owed to; for its spelling see `Attribution`."""
-    head, _, rest = attribute.partition(":")
-    if head in LABELS:
-        return LABELS[head], rest
-    if head == "people":
-        return "people", rest.removeprefix("taste:").partition(":")[2]
-    if head == "taste":
-        return "taste", rest.partition(":")[2]
-    return next(kind for kind in NAMELESS if kind == head), None
-
-
-@dataclass(frozen=True, eq=False)
-class _Entries:
-    """Parts of fused scores: what item, owed to what, from what item of the history, by what base."""
-
-    place: Ints
-    key: Ints
-    history_row: Ints
-    amount: Doubles
-    base: Ints
-
-
 def find_reasons(
     contributions: Mapping[str, Doubles],
     attributions: Mapping[str, Attribution],
@@ -228,97 +157,105 @@ def find_reasons(
     n = sizes.pop() if sizes else 0
     speaks = np.zeros(n) if residual is None else np.maximum(residual, 0)
     for contribution in given.values():
-        speaks = speaks + np.maximum(np.nan_to_num(contribution), 0)
-    labels = tuple(label for label in given if label in attributions)
-    known = _Known.of(labels, [attributions[label] for label in labels])
+        speaks = speaks + np.fmax(contribution, 0)  # NaN is 0
     rated = [UNRATED] * n if acclaim is None else acclaim
     levels = [acclaim_level(ratings, config.acclaim) for ratings in rated]
     acclaimed = np.array([level is not None for level in levels], dtype=np.bool_)
-    entries = _joined(known, [given[label] for label in labels], acclaimed)
-    of_item = _grouped(entries, speaks, config)
+    labels = tuple(label for label in given if label in attributions)
+    evidence = _Evidence.of(labels, [attributions[label] for label in labels])
+    found = evidence.largest([given[label] for label in labels], speaks, acclaimed, config)
+    of_item = evidence.reasons(found, speaks)
     return [
-        tuple(
-            _reason(entries, group, float(speaks[place]), known, config).rated(
-                levels[place], rated[place]
-            )
-            for group in groups
-        )
-        for place, groups in enumerate(of_item)
+        tuple(reason.rated(level, ratings) for reason in reasons)
+        for reasons, level, ratings in zip(of_item, levels, rated, strict=True)
     ]
 
 
-def _joined(known: _Known, given: Sequence[Doubles], acclaimed: Bools) -> _Entries:
-    """All parts in units of the fused score; those owed to ratings only of items that are acclaimed."""
-    parts = []
-    for base, (part, contribution) in enumerate(zip(known.found, given, strict=True)):
-        key = known.keys(part)
-        amount, keep = _amounts(part, key, contribution)
-        keep &= (key != known.acclaim) | acclaimed[part.place]
-        columns = (part.place, key, part.history_row, amount, np.full(len(key), base))
-        parts.append([column[keep] for column in columns])
-    if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return _Entries(nothing, nothing, nothing, nothing.astype(np.float64), nothing)
-    return _Entries(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """What the bases that can say say, with a number for each piece of evidence; see `Parts`.
+
+    Attributes:
+        labels: Of the bases.
+        found: What each says.
+        named: Type and name of the attributes, in the order of their numbers.
+        parts: Of all bases.
+    """
+
+    labels: tuple[str, ...]
+    found: Sequence[Attribution]
+    named: tuple[tuple[ReasonType, str | None], ...]
+    parts: Parts
+
+    @classmethod
+    def of(cls, labels: tuple[str, ...], found: Sequence[Attribution]) -> "_Evidence":
+        names = [[_named(attribute) for attribute in part.attributes] for part in found]
+        named = tuple(sorted({name for part in names for name in part}, key=str))
+        number = {name: at for at, name in enumerate(named)}
+        parts = Parts.of(found, [[number[name] for name in part] for part in names])
+        return cls(labels, found, named, parts)
+
+    def largest(
+        self,
+        given: Sequence[Doubles],
+        speaks: Doubles,
+        acclaimed: Bools,
+        config: ReasonConfig,
+    ) -> Largest:
+        """For each item what is reason enough; ratings only where they are acclaim."""
+        parts, praise = self.parts, ("acclaim", None)
+        n_numbers = len(parts.rows) + len(self.named)
+        none = np.zeros((0, len(speaks)))
+        rest, shared = (
+            np.concatenate([none, *(one[None] for one in of_bases)])
+            for of_bases in ([part.rest for part in self.found], given)
+        )
+        told = (parts.starts, parts.place, parts.number, parts.amount)
+        amount = share_out(*told, rest, shared, n_numbers)
+        if praise in self.named:
+            is_praise = parts.number == len(parts.rows) + self.named.index(praise)
+            amount[is_praise & ~acclaimed[parts.place]] = 0
+        least, shape = config.min_share * speaks, (config.max_reasons, config.max_items)
+        return Largest.of(replace(parts, amount=amount), n_numbers, least, shape)
+
+    def reasons(self, found: Largest, speaks: Doubles) -> Iterator[list[Reason]]:
+        """Those of each item."""
+        rows = self.parts.rows.tolist()
+        lines = (found.number, found.total, found.bases, found.history)
+        for all_speak, *line in zip(speaks.tolist(), *(one.tolist() for one in lines), strict=True):
+            reasons = []
+            for number, total, bases, history in zip(*line, strict=True):
+                if number < 0:
+                    break
+                kind, name = self._kind(number, strongest=bases[0])
+                reasons.append(
+                    Reason(
+                        type=kind,
+                        contribution=total,
+                        share=min(total / all_speak, 1.0),
+                        bases=tuple([self.labels[base] for base in bases if base >= 0]),
+                        history_rows=tuple([rows[at] for at in history if at >= 0]),
+                        name=name,
+                    )
+                )
+            yield reasons
+
+    def _kind(self, number: int, strongest: int) -> tuple[ReasonType, str | None]:
+        """Type and name of evidence; of an item of the history the ``strongest`` base decides."""
+        if number >= len(self.parts.rows):
+            return self.named[number - len(self.parts.rows)]
+        if number == 0:
+            return "popularity", None
+        return ("session" if self.found[strongest].in_session else "history"), None
 
 
-def _amounts(part: Attribution, key: Ints, contribution: Doubles) -> tuple[Doubles, Bools]:
-    """Parts of one base in units of the fused score, and which of them count."""
-    owner = part.place * (key.max(initial=0) + 1) + key
-    groups, group = np.unique(owner, return_inverse=True)
-    sums = np.bincount(group, weights=part.part, minlength=len(groups))
-    # Each group's place once: the last entry that writes it is as good as any.
-    place = np.zeros(len(groups), dtype=np.int64)
-    place[group] = part.place
-    for_item = np.bincount(place, weights=np.maximum(sums, 0), minlength=len(part.rest))
-    for_item = for_item + np.maximum(np.nan_to_num(part.rest), 0)
-    useful = (np.nan_to_num(contribution) > 0) & (for_item > 0)
-    per_part = np.divide(contribution, for_item, out=np.zeros(len(for_item)), where=useful)
-    return per_part[part.place] * part.part, useful[part.place]
-
-
-def _grouped(entries: _Entries, speaks: Doubles, config: ReasonConfig) -> list[list[Ints]]:
-    """For each item the entries of each piece of evidence that is reason enough, largest first."""
-    order = np.lexsort((entries.base, entries.key, entries.place))
-    place, key = entries.place[order], entries.key[order]
-    is_first = np.append(True, (np.diff(place) != 0) | (np.diff(key) != 0))[: len(order)]
-    starts = np.flatnonzero(is_first)
-    total = np.add.reduceat(entries.amount[order], starts) if len(starts) else np.zeros(0)
-    owner = place[starts]
-    enough = np.flatnonzero(total >= config.min_share * speaks[owner])
-    # Stable, so that equal ones keep the order of their evidence.
-    enough = enough[np.lexsort((-total[enough], owner[enough]))]
-    stops = np.append(starts[1:], len(order))
-    of_item: list[list[Ints]] = [[] for _ in speaks]
-    for at in enough:
-        if len(of_item[owner[at]]) < config.max_reasons:
-            of_item[owner[at]].append(order[starts[at] : stops[at]])
-    return of_item
-
-
-def _reason(
-    entries: _Entries, group: Ints, speaks: float, known: _Known, config: ReasonConfig
-) -> Reason:
-    """One piece of evidence, from its entries."""
-    amount = entries.amount[group].tolist()
-    of_base = _sums(entries.base[group].tolist(), amount)
-    of_row = _sums(entries.history_row[group].tolist(), amount)
-    rows = tuple(row for row in of_row if row != NONE and of_row[row] > 0)[: config.max_items]
-    total = float(sum(amount))
-    kind, name = known.kind(int(entries.key[group[0]]), strongest=next(iter(of_base)))
-    return Reason(
-        type=kind,
-        contribution=total,
-        share=min(total / speaks, 1.0),
-        bases=tuple(known.labels[base] for base, given in of_base.items() if given > 0),
-        history_rows=rows,
-        name=name,
-    )
-
-
-def _sums(keys: Iterable[int], amounts: Iterable[float]) -> dict[int, float]:
-    """Sum by key, largest first, equal ones by key."""
-    sums: dict[int, float] = {}
-    for key, amount in zip(keys, amounts, strict=True):
-        sums[key] = sums.get(key, 0.0) + amount
-    return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0])))
+def _named(attribute: str) -> tuple[ReasonType, str | None]:
+    """Type and name of what a part is owed to; for its spelling see `Attribution`."""
+    head, _, rest = attribute.partition(":")
+    if head in LABELS:
+        return LABELS[head], rest
+    if head == "people":
+        return "people", rest.removeprefix("taste:").partition(":")[2]
+    if head == "taste":
+        return "taste", rest.partition(":")[2]
+    return next(kind for kind in NAMELESS if kind == head), None

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -73,9 +74,9 @@ class Signals:
         if names.bases and len(names.bases) != shape[2]:
             raise ValueError(f"{len(names.bases)} names for {shape[2]} bases")
 
-    @property
+    @cached_property
     def available(self) -> Bools:
-        """Where a base gave a score for a real candidate, shape ``(B, L, S)``."""
+        """Where a base gave a score for a real candidate, shape ``(B, L, S)``; not to be changed."""
         return ~np.isnan(self.score) & self.mask[:, :, None]
 
     def take(self, places: Ints) -> "Signals":
@@ -272,8 +273,8 @@ class FusionModel(Fusion, Generic[C]):
 
     def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:
         """Contributions to some candidates of the only request; see `Contributions`."""
-        counts = signals.available[0] & ~np.isnan(fused.score[0])[:, None]
-        return over_list(self._brought(signals, fused), counts, places)
+        brought = self._brought(signals, fused)
+        return over_list(brought, signals.available[0], fused.score[0], places)
 
     def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
         """What each base brought to every candidate of the only request, ``(L, S)``.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from crossfade.fusion.scaling import centre
@@ -53,23 +54,34 @@ def account(score: Floats, there: Bools, parts: ByBase) -> Contributions:
         there: Which bases can score the candidate, ``(n, S)``.
         parts: Both ``(n, S)``.
     """
-    known = ~np.isnan(score)[:, None]
-    base, centred = (np.where(known, np.where(there, part, 0.0), np.nan) for part in parts)
-    total = score.astype(np.float64)
-    return Contributions(base, total - base.sum(axis=-1), centred, total - centred.sum(axis=-1))
+    base, centred = (np.where(there, part, 0.0) for part in parts)
+    base[np.isnan(score)] = centred[np.isnan(score)] = np.nan
+    return Contributions(base, score - base.sum(axis=-1), centred, score - centred.sum(axis=-1))
 
 
-def over_list(brought: Doubles, counts: Bools, places: Ints) -> ByBase:
+def over_list(brought: Doubles, there: Bools, score: Floats, places: Ints) -> ByBase:
     """Contributions to some candidates, beside those to the whole list.
 
     Args:
         brought: To every candidate, ``(L, S)``.
-        counts: Where a base can score a candidate that has a score, same shape.
+        there: Where a base can score a candidate, same shape.
+        score: Of the candidates, ``(L,)``; those without one are not counted.
         places: Of the candidates that are asked about, ``(n,)``.
     """
-    mean = np.where(counts, brought, 0.0).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
     base = brought[places]
-    return ByBase(base, base - mean)
+    return ByBase(base, base - _means(brought, there, score))
+
+
+@numba.njit(cache=True, nogil=True)
+def _means(brought: Doubles, there: Bools, score: Floats) -> Doubles:
+    """Of each column, over the candidates with a score that its base can score; 0 without any."""
+    total, n = np.zeros(brought.shape[1]), np.zeros(brought.shape[1])
+    for row in range(len(score)):
+        for column in range(0 if np.isnan(score[row]) else len(total)):
+            if there[row, column]:
+                total[column] += brought[row, column]
+                n[column] += 1
+    return total / np.maximum(n, 1)
 
 
 def acted(weights: Floats, says: Floats | Doubles, there: Bools) -> Doubles:

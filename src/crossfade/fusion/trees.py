@@ -105,12 +105,12 @@ class LeafAccount:
         Returns:
             Shape ``(n, n_columns + 1)``; rows add up to the scores.
         """
-        out = np.zeros((X.shape[0], X.shape[1] + 1))
-        out[:, -1] = self.expected
+        out = np.zeros((X.shape[1] + 1, X.shape[0]))
+        out[-1] = self.expected
         conditions = (self.column, self.above, self.up_to, self.missing)
-        rows = np.ascontiguousarray(X, dtype=np.float64)
-        _add(rows, self.starts, *conditions, self.table_starts, self.table, out)
-        return out
+        values = np.ascontiguousarray(X.T, dtype=np.float64)
+        _add(values, self.starts, *conditions, self.table_starts, self.table, out)
+        return out.T
 
 
 def _follow(
@@ -186,7 +186,7 @@ def _fill(starts: Ints, share: Doubles, values: Doubles, room: Ints, table: Doub
 
 @numba.njit(cache=True, nogil=True)
 def _add(  # noqa: PLR0917  (kernels know no keywords)
-    X: Doubles,
+    values: Doubles,
     starts: Ints,
     column: Ints,
     above: Doubles,
@@ -196,14 +196,33 @@ def _add(  # noqa: PLR0917  (kernels know no keywords)
     table: Doubles,
     out: Doubles,
 ) -> None:
-    for row in range(len(X)):
-        for leaf in range(len(table_starts)):
-            first, n, bits = starts[leaf], starts[leaf + 1] - starts[leaf], 0
-            for place in range(n):
-                at = first + place
-                value = X[row, column[at]]
-                met = missing[at] if np.isnan(value) else above[at] < value <= up_to[at]
-                bits |= int(met) << place
-            start = table_starts[leaf] + bits * n
-            for place in range(n):
-                out[row, column[first + place]] += table[start + place]
+    # All rows meet a leaf while its table is in the cache; their values of one column lie side by
+    # side and are compared without a branch, so that many are at once.
+    at_set = np.empty(values.shape[1], dtype=np.int64)
+    for leaf in range(len(table_starts)):
+        first, n = starts[leaf], starts[leaf + 1] - starts[leaf]
+        at_set[:] = table_starts[leaf]
+        for place in range(n):
+            _step(
+                values[column[first + place]],
+                above[first + place],
+                up_to[first + place],
+                missing[first + place],
+                n << place,
+                at_set,
+            )
+        for place in range(n):
+            brought = out[column[first + place]]
+            for row in range(len(at_set)):
+                brought[row] += table[at_set[row] + place]
+
+
+@numba.njit(cache=True, nogil=True)
+def _step(  # noqa: PLR0917
+    values: Doubles, above: float, up_to: float, missing: bool, step: int, at_set: Ints
+) -> None:
+    """Go on by a step where a condition is met."""
+    for row in range(len(values)):
+        value = values[row]
+        met = ((value > above) & (value <= up_to)) | (missing & np.isnan(value))
+        at_set[row] += step * met

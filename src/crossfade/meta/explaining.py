@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,10 @@ class Explainer:
         return np.asarray(moved > self.config.sentences.adapted)
 
     def _certainty(self, served: Served, at: int, *, adapted: bool) -> Certainty:
-        probability, uncertainty = served.probability[at], served.uncertainty[at]
+        probability, uncertainty = float(served.probability[at]), float(served.uncertainty[at])
         return Certainty(
-            None if np.isnan(probability) else float(probability),
-            None if np.isnan(uncertainty) else float(uncertainty),
+            None if isnan(probability) else probability,
+            None if isnan(uncertainty) else uncertainty,
             self.limits,
             adapted,
         )

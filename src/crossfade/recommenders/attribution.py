@@ -8,7 +8,8 @@ import numba
 import numpy as np
 
 from crossfade.data import Queries
-from crossfade.recommenders.history import HistoryConfig, weighted_history
+from crossfade.recommenders.history import HistoryConfig, history_weights
+from crossfade.recommenders.kernels import CsrParts
 from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 NONE = -1
@@ -91,18 +92,34 @@ def of_parts(
         attributes: See `Attribution`.
     """
     parts = parts if parts.ndim == 3 else parts[:, :, None]
-    there = parts != 0
-    there[np.isnan(rest)] = False
-    place, history, attribute = np.nonzero(there)
+    dense = np.ascontiguousarray(parts, dtype=np.float32)
+    place, history, attribute, part = _stored(dense, np.isnan(rest))
     return Attribution(
         item_row=item_rows,
-        place=place.astype(np.int64),
-        history_row=history_rows[history].astype(np.int32),
-        attribute=(attribute - 1).astype(np.int32),
-        part=parts[place, history, attribute].astype(np.float32),
+        place=place,
+        history_row=history_rows[history].astype(np.int32, copy=False),
+        attribute=attribute,
+        part=part,
         rest=rest,
         attributes=tuple(attributes),
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _stored(parts: Floats, blank: Bools) -> tuple[Ints, Ints, Rows, Floats]:
+    """Place, history, attribute and value of what is not 0, but of no blank item."""
+    n = np.count_nonzero(parts)
+    place, history = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    attribute, part = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
+    size = 0
+    for i in range(parts.shape[0]):
+        for j in range(0 if blank[i] else parts.shape[1]):
+            for k in range(parts.shape[2]):
+                if parts[i, j, k] != 0:
+                    place[size], history[size] = i, j
+                    attribute[size], part[size] = k + NONE, parts[i, j, k]  # the first is none
+                    size += 1
+    return place[:size], history[:size], attribute[:size], part[:size]
 
 
 def nothing(item_rows: Rows) -> Attribution:
@@ -125,24 +142,24 @@ def spread_out(found: Attribution, item_rows: Rows, known: Bools) -> Attribution
     return replace(found, item_row=item_rows, place=np.flatnonzero(known)[found.place], rest=rest)
 
 
-def rest_of(query: Queries, item_rows: Rows, scorable: Bools) -> Floats:
+def rest_of(query: Queries, item_rows: Rows, support: Ints | Bools) -> Floats:
     """0 for items a base scores and NaN for all others: `base.mask_unscorable` for some items.
 
     Args:
         query: One request.
         item_rows: Shape ``(L,)``.
-        scorable: Items the model learned something about, shape ``(n_items,)``.
+        support: Above 0 for items the model learned something about, shape ``(n_items,)``.
     """
-    useful = (query.strength > 0) & scorable[query.item_row]
+    # Not compared as a whole: the catalogue is far longer than history and list.
+    useful = (query.strength > 0) & (support[query.item_row] > 0)
     rest = np.zeros(len(item_rows), dtype=np.float32)
-    rest[~scorable[item_rows] | (not useful.any())] = np.nan
+    rest[(support[item_rows] == 0) | (not useful.any())] = np.nan
     return rest
 
 
 def weighted_items(query: Queries, config: HistoryConfig) -> tuple[Rows, Floats]:
     """Items of one request's history, ascending, and their weights; see `weighted_history`."""
-    history = weighted_history(query, config)
-    return history.indices.astype(np.int32, copy=False), history.data
+    return query.positives.indices.astype(np.int32, copy=False), history_weights(query, config)
 
 
 def without(queries: Queries, item_rows: Rows | Sequence[int]) -> Queries:
@@ -174,10 +191,15 @@ def corner(matrix: Csr, rows: Rows, columns: Rows) -> Floats:
 
     Its cost is that of the rows: nothing as wide as the catalogue is made.
     """
-    wanted, where = np.unique(columns, return_inverse=True)
+    return corner_of(as_it_is(matrix), rows, columns)
+
+
+def corner_of(parts: CsrParts, rows: Rows, columns: Rows) -> Floats:
+    """`corner` of a sparse matrix that is given by its arrays, of whatever integers."""
+    wanted = np.sort(columns)
     out = np.zeros((len(rows), len(wanted)), dtype=np.float32)
-    _corner(*as_it_is(matrix), rows, wanted.astype(np.int32), out)
-    return out[:, where]
+    _corner(*parts, rows, wanted, out)
+    return out[:, np.searchsorted(wanted, columns)]  # of equal columns the first is filled
 
 
 def as_it_is(matrix: Csr) -> tuple[Any, Any, Any]:
@@ -215,7 +237,7 @@ def sieve_of(ordered: Rows) -> Bools:
 
 @numba.njit(cache=True, nogil=True)
 def place_of(value: int, ordered: Rows, sieve: Bools) -> int:
-    """Where a value stands in ascending ones, whose `sieve_of` is given; -1 where it does not."""
+    """Where a value first stands in ascending ones, whose `sieve_of` is given; -1 where it does not."""
     if not sieve[value & (SIEVE - 1)]:
         return -1
     low, high = 0, len(ordered)

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from crossfade.recommenders.kernels import csr_parts, transposed
+from crossfade.recommenders.kernels import CsrParts, csr_parts, transposed
 from crossfade.threads import over
 from crossfade.types import Csr, Floats, Ints, Rows
 
@@ -66,7 +66,7 @@ def postings_of(described: Described) -> Postings:
     return (*csr_parts(transposed(matrix)), blank)
 
 
-def descriptions_for(item_rows: Rows, owner: int, described: Described, own: Taggings) -> Csr:
+def descriptions_for(item_rows: Rows, owner: int, described: Described, own: Taggings) -> CsrParts:
     """Descriptions of some items as one person is shown them.
 
     Args:
@@ -76,15 +76,14 @@ def descriptions_for(item_rows: Rows, owner: int, described: Described, own: Tag
         own: Who tagged what.
 
     Returns:
-        Shape ``(L, n_words + n_tags)``.
+        Rows of a matrix ``(L, n_words + n_tags)``.
     """
     words, tags, _ = described
-    room = int(sum(np.diff(part[0])[item_rows].sum() for part in (words, tags)))
-    columns, values = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.float32)
+    room = int(sum((part[0][item_rows + 1] - part[0][item_rows]).sum() for part in (words, tags)))
+    columns, values = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.float32)
     indptr = np.zeros(len(item_rows) + 1, dtype=np.int64)
     _describe_some(item_rows, owner, described, own, indptr, columns, values)
-    parts = (values[: indptr[-1]], columns[: indptr[-1]], indptr)
-    return Csr(parts, shape=(len(item_rows), words[3] + len(tags[3])))
+    return indptr, columns[: indptr[-1]], values[: indptr[-1]]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -94,12 +93,14 @@ def _describe_some(  # noqa: PLR0917  (kernels know no keywords)
     described: Described,
     tagging: Taggings,
     indptr: Ints,
-    columns: Ints,
+    columns: Rows,
     values: Floats,
 ) -> None:
     words, tags, shrink = described
     own = np.zeros(len(tags[3]), dtype=np.int64)
-    theirs = _their_tags(owner, tagging, np.full(len(words[0]) - 1, -1, dtype=np.int64))
+    own_start = np.empty(len(words[0]) - 1, dtype=np.int64)
+    own_start[item_rows] = -1  # no other is read, and to fill all would cost more than the rest
+    theirs = _their_tags(owner, tagging, own_start)
     for place in range(len(item_rows)):
         at = indptr[place]
         size = _describe(
@@ -259,7 +260,7 @@ def _describe(  # noqa: PLR0917
     theirs: Theirs,
     own: Ints,
     shrink: np.float32,
-    columns: Ints,
+    columns: Ints | Rows,
     values: Floats,
 ) -> int:
     """Write one item's shrunk description without somebody's own tags; gives its size."""

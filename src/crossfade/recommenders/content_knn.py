@@ -17,9 +17,9 @@ from crossfade.recommenders.content_kernels import (
     descriptions_for,
     postings_of,
 )
-from crossfade.recommenders.content_parts import DescribedPair, content_parts
+from crossfade.recommenders.content_parts import Descriptions, content_parts
 from crossfade.recommenders.history import HistoryConfig, weighted_history
-from crossfade.recommenders.kernels import csr_parts
+from crossfade.recommenders.kernels import CsrParts, csr_parts
 from crossfade.recommenders.labels import stated_labels
 from crossfade.types import Arrays, Csr, Floats, Rows
 
@@ -90,8 +90,10 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         history = weighted_history(queries, self.config)
         return self._cosines(history, queries.user_row, None, self._stated(queries))
 
-    def _stated(self, queries: Queries) -> Csr:
-        """What stated tastes add to each profile, shape ``(n, n_words)``."""
+    def _stated(self, queries: Queries) -> CsrParts:
+        """What stated tastes add to each profile, ``(n, n_words)``."""
+        if not any(queries.tastes or ()):
+            return _nothing_stated(len(queries))
         asked = stated_labels(queries, self._labels.names)
         value = self._labels.value[asked.indices]
         owner = np.repeat(np.arange(len(queries)), np.diff(asked.indptr))
@@ -100,8 +102,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         tiny = np.finfo(np.float32).tiny
         scale = self.config.taste_events / np.maximum(length + self.config.shrink, tiny)
         value = (value * scale[owner]).astype(np.float32)
-        parts = (value, self._labels.word[asked.indices], asked.indptr)
-        return Csr(parts, shape=(len(queries), self._catalogue.shape[1]))
+        return asked.indptr.astype(np.int64), self._labels.word[asked.indices], value
 
     def similar(self, item_row: int) -> Floats:
         """Shrunk cosine of the descriptions, everybody's tags included; see `Recommender.similar`."""
@@ -124,12 +125,16 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         return nearest
 
     def _cosines(
-        self, history: Csr, user_rows: Rows, item_rows: Rows | None, stated: Csr | None = None
+        self,
+        history: Csr,
+        user_rows: Rows,
+        item_rows: Rows | None,
+        stated: CsrParts | None = None,
     ) -> Floats:
         """Of some items, or of all where ``item_rows`` is None; NaN without a description."""
         if stated is None:
-            stated = Csr(np.zeros((history.shape[0], self._catalogue.shape[1]), np.float32))
-        asked = (*csr_parts(history), *csr_parts(stated), self._owners(user_rows))
+            stated = _nothing_stated(history.shape[0])
+        asked = (*csr_parts(history), *stated, self._owners(user_rows))
         described, own = self._described()
         if item_rows is not None:
             return cosines_of(asked, described, own, item_rows)
@@ -162,11 +167,11 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         liked, weight = weighted_items(query, self.config)
         owner = int(self._owners(query.user_row)[0])
         both = np.concatenate([liked, item_rows]).astype(np.int32)
-        every = descriptions_for(both, owner, *self._described())
-        if not every.nnz:
+        parts = descriptions_for(both, owner, *self._described())
+        if not len(parts[1]):
             return nothing(item_rows)
-        pair = DescribedPair(every[: len(liked)], every[len(liked) :], self._labels)
-        return content_parts(pair, liked, weight, self._stated(query), item_rows)
+        described = Descriptions(parts, self._labels)
+        return content_parts(described, liked, weight, self._stated(query), item_rows)
 
     def _state(self) -> Arrays:
         tags = self._tags
@@ -198,3 +203,8 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             state["tags.item"].astype(np.int32, copy=False),
             state["tags.tag"].astype(np.int32, copy=False),
         )
+
+
+def _nothing_stated(n: int) -> CsrParts:
+    """Of n requests by people who name no taste."""
+    return np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)

@@ -1,32 +1,41 @@
 """What a cosine of descriptions comes from: items of the history, and what both are described with."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
+import numba
 import numpy as np
 
-from crossfade.recommenders.attribution import NONE, Attribution, corner, of_parts
+from crossfade.recommenders.attribution import (
+    NONE,
+    Attribution,
+    corner_of,
+    of_parts,
+    place_of,
+    sieve_of,
+)
 from crossfade.recommenders.content import LabelWords
-from crossfade.recommenders.kernels import factor_products
-from crossfade.types import Csr, Floats, Rows
+from crossfade.recommenders.kernels import CsrParts, factor_products
+from crossfade.types import Floats, Ints, Rows
 
 
-@dataclass(frozen=True, eq=False)
-class DescribedPair:
-    """Descriptions as rows of sparse matrices over the same columns.
+class Descriptions(NamedTuple):
+    """What describes the items of a history, and after them the items asked for.
 
     Attributes:
-        liked: Of the history, ``(H, n_columns)``.
-        asked: Of the items asked for, ``(L, n_columns)``.
+        parts: A row for each item, ``(H + L, n_columns)``.
         labels: Which columns are creators, genres and moods; all others are words and tags.
     """
 
-    liked: Csr
-    asked: Csr
+    parts: CsrParts
     labels: LabelWords
 
 
 def content_parts(
-    described: DescribedPair, liked: Rows, weight: Floats, stated: Csr, item_rows: Rows
+    described: Descriptions,
+    liked: Rows,
+    weight: Floats,
+    stated: CsrParts,
+    item_rows: Rows,
 ) -> Attribution:
     """Parts of the cosines of some items with a profile.
 
@@ -34,46 +43,57 @@ def content_parts(
         described: Descriptions of both sides.
         liked: Items of the history, ``(H,)``.
         weight: Weight of each in the profile, ``(H,)``.
-        stated: What a stated taste adds to the profile, ``(1, n_words)``.
+        stated: What a stated taste adds to the profile, a matrix of one row.
         item_rows: The items asked for, ``(L,)``.
 
     Returns:
         Parts that add up to the score; ``rest`` is 0, or NaN where an item has no description or
         the profile is empty.
     """
+    (indptr, words, _), labels = described
+    end = indptr[len(liked)]  # of what describes the history
     # Only columns of the items asked for can have a part.
-    columns = np.unique(described.asked.indices).astype(np.int32)
-    asked = corner(described.asked, np.arange(len(item_rows), dtype=np.int32), columns)
-    mine = corner(described.liked, np.arange(len(liked), dtype=np.int32), columns)
-    said = np.zeros(len(columns), dtype=np.float32)
-    is_word = columns < stated.shape[1]
-    said[is_word] = corner(stated, np.zeros(1, dtype=np.int32), columns[is_word])[0]
-    asked /= _length(described.liked, weight, stated)
+    columns = np.unique(words[end:])
+    every = corner_of(described.parts, np.arange(len(indptr) - 1, dtype=np.int32), columns)
+    mine, asked = every[: len(liked)], every[len(liked) :]
+    said = corner_of(stated, np.zeros(1, dtype=np.int32), columns)[0]
+    asked /= _length(described.parts, weight, stated)
     mine *= weight[:, None]
 
-    labels = described.labels
-    is_label = np.isin(columns, labels.word)
-    is_creator = columns < labels.n_creators
+    label = _places(columns, labels.word)
+    is_label, is_creator = label >= 0, columns < labels.n_creators
     is_other = ~(is_label | is_creator)
-    parts = np.zeros((len(item_rows), len(liked) + 1, 3 + 2 * is_label.sum()), dtype=np.float32)
+    is_taste = is_label & (said != 0)
+    n_labels, n_tastes = np.count_nonzero(is_label), np.count_nonzero(is_taste)
+    parts = np.zeros((len(item_rows), len(liked) + 1, 3 + n_labels + n_tastes), dtype=np.float32)
     parts[:, :-1, 1] = factor_products(asked[:, is_other], mine[:, is_other])
     parts[:, :-1, 2] = factor_products(asked[:, is_creator], mine[:, is_creator])
-    on_both = parts[:, :, 3 : 3 + is_label.sum()]
+    on_both = parts[:, :, 3 : 3 + n_labels]
     on_both[:, :-1] = asked[:, None, is_label] * mine[:, is_label]
-    parts[:, -1, 3 + is_label.sum() :] = asked[:, is_label] * said[is_label]
-    names = [labels.names[at] for at in np.searchsorted(labels.word, columns[is_label])]
-    attributes = ("description", "creator", *names, *(f"taste:{name}" for name in names))
+    parts[:, -1, 3 + n_labels :] = asked[:, is_taste] * said[is_taste]
+    names, tastes = ([labels.names[at] for at in label[of]] for of in (is_label, is_taste))
+    attributes = ("description", "creator", *names, *(f"taste:{name}" for name in tastes))
 
-    nowhere = np.diff(described.asked.indptr) == 0
-    nowhere |= not (described.liked.nnz or stated.nnz)
+    nowhere = np.diff(indptr[len(liked) :]) == 0
+    nowhere |= not (end or len(stated[1]))
     rest = np.where(nowhere, np.float32(np.nan), np.float32(0))
     return of_parts(item_rows, np.append(liked, np.int32(NONE)), parts, rest, attributes)
 
 
-def _length(liked: Csr, weight: Floats, stated: Csr) -> np.float32:
+@numba.njit(cache=True, nogil=True)
+def _places(values: Rows, ordered: Rows) -> Ints:
+    """Where values stand in ascending ones, -1 where they do not."""
+    sieve = sieve_of(ordered)
+    return np.array([place_of(value, ordered, sieve) for value in values])
+
+
+def _length(described: CsrParts, weight: Floats, stated: CsrParts) -> np.float32:
     """Length of the profile; 1 for an empty one, whose scores are NaN anyway."""
-    columns, where = np.unique(np.append(liked.indices, stated.indices), return_inverse=True)
-    values = np.append(liked.data * np.repeat(weight, np.diff(liked.indptr)), stated.data)
+    indptr, words, told = described
+    sizes = np.diff(indptr[: len(weight) + 1])
+    end = indptr[len(weight)]
+    columns, where = np.unique(np.append(words[:end], stated[1]), return_inverse=True)
+    values = np.append(told[:end] * np.repeat(weight, sizes), stated[2])
     profile = np.bincount(where, weights=values, minlength=len(columns))
     length = np.sqrt(np.square(profile).sum())
     return np.float32(length if length > 0 else 1)

@@ -15,7 +15,15 @@ from crossfade.recommenders.base import (
     answerable,
     mask_unscorable,
 )
-from crossfade.recommenders.kernels import Counting, Turned, cosines, counted, gram, whole_products
+from crossfade.recommenders.kernels import (
+    Counting,
+    Turned,
+    cosines,
+    counted,
+    counted_values,
+    gram,
+    whole_products,
+)
 from crossfade.types import Arrays, Csr, Floats, Rows
 
 
@@ -78,11 +86,16 @@ class FactorRecommender(Recommender[C]):
         return kept[1]
 
     @abstractmethod
-    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
-        """Parts of one history ``(1, n_items)`` in the scores of some items, and what they leave.
+    def _parts(self, liked: Rows, evidence: Floats, item_rows: Rows) -> tuple[Floats, Floats]:
+        """Parts of one history in the scores of some items, and what they leave.
+
+        Args:
+            liked: Items of the history, ``(H,)``.
+            evidence: For each, ``(H,)``.
+            item_rows: The items asked for, ``(L,)``.
 
         Returns:
-            Parts ``(L, H)`` by the stored items of the history, in their order; rest ``(L,)``.
+            Parts ``(L, H)``; rest ``(L,)``.
         """
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
@@ -123,10 +136,11 @@ class FactorRecommender(Recommender[C]):
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """The folded-in vector is a sum over the history, so is its product with an item's."""
-        evidence = counted(query.positives, self.config.counting)
-        parts, left = self._parts(evidence, item_rows)
-        rest = rest_of(query, item_rows, self.support > 0)
-        return of_parts(item_rows, evidence.indices.astype(np.int32), parts, rest + left)
+        liked = query.positives.indices.astype(np.int32, copy=False)
+        evidence = counted_values(query.positives.data, self.config.counting)
+        parts, left = self._parts(liked, evidence, item_rows)
+        rest = rest_of(query, item_rows, self.support)
+        return of_parts(item_rows, liked, parts, rest + left)
 
     def similar(self, item_row: int) -> Floats:
         """Cosine of the item vectors; see `Recommender.similar`."""

@@ -4,8 +4,8 @@ import numpy as np
 
 from crossfade.config import Field, Settings
 from crossfade.data import Queries
-from crossfade.recommenders.kernels import Counting, counted
-from crossfade.types import MICROSECONDS_PER_DAY, Csr
+from crossfade.recommenders.kernels import Counting, counted_values
+from crossfade.types import MICROSECONDS_PER_DAY, Csr, Floats
 
 
 class HistoryConfig(Settings):
@@ -29,8 +29,15 @@ def weighted_history(queries: Queries, config: HistoryConfig) -> Csr:
     ago it was; an item's weight fades with its own newest event. Without times
     nothing fades.
     """
-    weights = counted(queries.positives, config.counting)
-    if config.history_half_life_days is None or queries.time_us is None or not weights.nnz:
+    liked = queries.positives
+    parts = (history_weights(queries, config), liked.indices, liked.indptr)
+    return Csr(parts, shape=liked.shape)
+
+
+def history_weights(queries: Queries, config: HistoryConfig) -> Floats:
+    """The stored values of `weighted_history`, in the order of `Queries.positives`."""
+    weights = counted_values(queries.positives.data, config.counting)
+    if config.history_half_life_days is None or queries.time_us is None or not len(weights):
         return weights
     wanted = queries.strength > 0
     owner, item, time_us = queries.owner[wanted], queries.item_row[wanted], queries.time_us[wanted]
@@ -42,4 +49,5 @@ def weighted_history(queries: Queries, config: HistoryConfig) -> Csr:
     np.maximum.at(newest_us, owner, time_us)
     age_days = (newest_us[owner] - time_us)[is_last] / MICROSECONDS_PER_DAY
     fade = np.exp2(-age_days / config.history_half_life_days).astype(np.float32)
-    return Csr((weights.data * fade, weights.indices, weights.indptr), shape=weights.shape)
+    faded: Floats = weights * fade
+    return faded

@@ -79,11 +79,10 @@ class IALS(FactorRecommender[IALSConfig]):
         penalty = self.config.regularisation * np.eye(len(self._item_gram))
         return np.asarray(self._item_gram + penalty, dtype=np.float32)
 
-    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
+    def _parts(self, liked: Rows, evidence: Floats, item_rows: Rows) -> tuple[Floats, Floats]:
         """All of the score: the vector is solved in closed form, and nothing is left."""
-        extra = (self.config.alpha * evidence.data).astype(np.float32)
-        liked, asked = self._item[evidence.indices], self._item[item_rows]
-        parts = ridge_parts(self._ridge(), liked, extra, asked)
+        extra = (self.config.alpha * evidence).astype(np.float32)
+        parts = ridge_parts(self._ridge(), self._item[liked], extra, self._item[item_rows])
         return parts, np.zeros(len(item_rows), dtype=np.float32)
 
 

@@ -77,7 +77,7 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         """Each history item adds its similarity to the item, and nothing else does."""
         liked, weight = weighted_items(query, self.config)
         parts = corner(self._neighbours, liked, item_rows).T * weight
-        return of_parts(item_rows, liked, parts, rest_of(query, item_rows, self.support > 0))
+        return of_parts(item_rows, liked, parts, rest_of(query, item_rows, self.support))
 
     def similar(self, item_row: int) -> Floats:
         """Shrunk cosine to the nearest items, 0 beyond them; see `Recommender.similar`."""

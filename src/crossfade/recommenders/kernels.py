@@ -34,8 +34,16 @@ def counted(matrix: Csr, counting: Counting) -> Csr:
     """Summed strengths turned into evidence; the matrix itself is left alone."""
     if counting == "sum":
         return matrix
-    values = np.ones_like(matrix.data) if counting == "once" else np.log2(1 + matrix.data)
+    values = counted_values(matrix.data, counting)
     return Csr((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def counted_values(strength: Floats, counting: Counting) -> Floats:
+    """Evidence for summed strengths above 0."""
+    if counting == "sum":
+        return strength
+    values: Floats = np.ones_like(strength) if counting == "once" else np.log2(1 + strength)
+    return values
 
 
 def transposed(matrix: Csr) -> Csr:

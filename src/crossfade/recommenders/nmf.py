@@ -120,17 +120,17 @@ class NMF(FactorRecommender[NMFConfig]):
 
     def fold_in_users(self, evidence: Csr) -> Floats:
         """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
-        return self._fold_in(evidence, self._item, self._item_gram)
+        return self._fold_in(csr_parts(evidence), self._item, self._item_gram)
 
     def fold_in_items(self, evidence: Csr) -> Floats:
         """Vectors of new items from their evidence ``(n, n_users)``, training users fixed."""
-        return self._fold_in(evidence, self._user, gram(self._user))
+        return self._fold_in(csr_parts(evidence), self._user, gram(self._user))
 
-    def _fold_in(self, evidence: Csr, fixed: Floats, fixed_gram: Floats) -> Floats:
+    def _fold_in(self, evidence: CsrParts, fixed: Floats, fixed_gram: Floats) -> Floats:
         # Starts at 0 and runs until nothing moves: the objective in one vector is convex,
         # so the answer does not depend on where training left off.
-        vectors = np.zeros((evidence.shape[0], fixed.shape[1]), dtype=np.float32)
-        self._solve(csr_parts(evidence), vectors, fixed, FOLD_IN_SWEEPS, fixed_gram)
+        vectors = np.zeros((len(evidence[0]) - 1, fixed.shape[1]), dtype=np.float32)
+        self._solve(evidence, vectors, fixed, FOLD_IN_SWEEPS, fixed_gram)
         return vectors
 
     def _products(self, vectors: Floats) -> Floats:
@@ -141,7 +141,7 @@ class NMF(FactorRecommender[NMFConfig]):
             kept = self._kept_items = (self._item, by_factor, csr_parts(by_factor))
         return weighted_sparse_sums(Csr(vectors), kept[1], kept[2])
 
-    def _parts(self, evidence: Csr, item_rows: Rows) -> tuple[Floats, Floats]:
+    def _parts(self, liked: Rows, evidence: Floats, item_rows: Rows) -> tuple[Floats, Floats]:
         """The pull of each history item, given which factors speak at all.
 
         Where an entry of the vector is above 0 its slope is 0, so over those factors the vector
@@ -149,14 +149,15 @@ class NMF(FactorRecommender[NMFConfig]):
         part and what the solver stops short of. Which factors are at 0 is decided by the whole
         history together and belongs to no item of it.
         """
-        vector = self.fold_in_users(evidence)
+        history = (np.array([0, len(liked)]), liked, evidence)
+        vector = self._fold_in(history, self._item, self._item_gram)
         speaks = np.flatnonzero(vector[0])
         base = self._item_gram[np.ix_(speaks, speaks)] + self.config.regularisation * np.eye(
             len(speaks)
         )
-        extra = (self.config.alpha * evidence.data).astype(np.float32)
-        liked, asked = (self._item[rows][:, speaks] for rows in (evidence.indices, item_rows))
-        parts = ridge_parts(base.astype(np.float32), liked, extra, asked)
+        extra = (self.config.alpha * evidence).astype(np.float32)
+        mine, asked = (self._item[np.ix_(rows, speaks)] for rows in (liked, item_rows))
+        parts = ridge_parts(base.astype(np.float32), mine, extra, asked)
         score = factor_products(vector[:, speaks], asked)[0]
         return parts, score - parts.sum(axis=1)
 

@@ -11,7 +11,7 @@ from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.kernels import csr_parts, largest_places, transposed
+from crossfade.recommenders.kernels import CsrParts, largest_places, transposed
 from crossfade.recommenders.session_parts import session_parts
 from crossfade.threads import over
 from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
@@ -110,24 +110,22 @@ class SessionKNN(Recommender[SessionKNNConfig]):
             n_neighbours=self.config.n_neighbours,
             max_sessions=self.config.max_sessions_per_item,
         )
-        rest = rest_of(query, item_rows, self.support > 0) + left
-        found = of_parts(item_rows, weights.indices.astype(np.int32), parts, rest)
+        rest = rest_of(query, item_rows, self.support) + left
+        found = of_parts(item_rows, weights[1], parts, rest)
         # Whole histories are no sessions, so what was played last is nothing special in them.
         return replace(found, in_session=not self._whole_histories)
 
-    def _weights(self, queries: Queries) -> Csr:
+    def _weights(self, queries: Queries) -> CsrParts:
         """Weight of each recent item: how recent, times how rare."""
-        recent = recent_items(queries, self.config.half_life_events, self.support > 0)
-        values = recent.data * self._idf[recent.indices]
-        return Csr((values, recent.indices, recent.indptr), shape=recent.shape)
+        indptr, items, recent = recent_items(queries, self.config.half_life_events, self.support)
+        return indptr, items, recent * self._idf[items]
 
     def _votes(self, queries: Queries, *, largest: bool) -> Floats:
-        weights = self._weights(queries)
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
         over(
             _vote,
             len(queries),
-            *csr_parts(weights),
+            *self._weights(queries),
             *self._kept_parts(self._sessions_of)[:2],
             *self._kept_parts(self._sessions)[:2],
             self._vote,
@@ -191,21 +189,23 @@ def past_sessions(dataset: Dataset) -> tuple[Csr, bool, Doubles]:
     return sessions, whole, age_days
 
 
-def recent_items(queries: Queries, half_life_events: float | None, known: Bools) -> Csr:
+def recent_items(
+    queries: Queries, half_life_events: float | None, support: Ints | Bools
+) -> CsrParts:
     """Weight of each wanted item by how many wanted events came after its latest one.
 
     Args:
         queries: The requests.
         half_life_events: Events until a weight halves; None, like data without times,
             gives all items weight 1.
-        known: Items the past sessions hold, shape ``(n_items,)``; events on others are
+        support: Above 0 for items the past sessions hold, shape ``(n_items,)``; events on others are
             passed over and do not age the ones before them.
 
     Returns:
-        Shape ``(n, n_items)``; the newest event weighs 1, and weights below
-        `LEAST_WEIGHT` are left out.
+        Of a matrix ``(n, n_items)`` whose rows are sorted; the newest event weighs 1, and weights
+        below `LEAST_WEIGHT` are left out.
     """
-    wanted = np.flatnonzero((queries.strength > 0) & known[queries.item_row])
+    wanted = np.flatnonzero((queries.strength > 0) & (support[queries.item_row] > 0))
     owner, item = queries.owner[wanted], queries.item_row[wanted]
     ends = np.cumsum(np.bincount(owner, minlength=len(queries)))
     rank = ends[owner] - 1 - np.arange(len(wanted))
@@ -218,7 +218,8 @@ def recent_items(queries: Queries, half_life_events: float | None, known: Bools)
     owner, item, weight = owner[order], item[order], weight[order]
     is_last = np.append((np.diff(owner) != 0) | (np.diff(item) != 0), np.True_)[: len(rank)]
     keep = is_last & (weight >= LEAST_WEIGHT)
-    return Csr((weight[keep], (owner[keep], item[keep])), shape=(len(queries), queries.n_items))
+    indptr = np.searchsorted(owner[keep], np.arange(len(queries) + 1))
+    return indptr, item[keep], weight[keep]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -4,12 +4,12 @@ import numba
 import numpy as np
 
 from crossfade.recommenders.attribution import as_it_is, place_of, sieve_of
-from crossfade.recommenders.kernels import csr_parts, largest_places
+from crossfade.recommenders.kernels import CsrParts, largest_places
 from crossfade.types import Bools, Csr, Floats, Ints, Rows
 
 
 def session_parts(
-    weights: Csr,
+    weights: CsrParts,
     sessions_of: Csr,
     sessions: Csr,
     vote: Floats,
@@ -24,7 +24,7 @@ def session_parts(
     history, so the votes of all neighbours are one too.
 
     Args:
-        weights: Weight of each item of the history, ``(1, n_items)``.
+        weights: Weight of each item of the history, a matrix of one row.
         sessions_of: Sessions of each item, newest first.
         sessions: Items of each session.
         vote: What a session's votes are multiplied by.
@@ -36,8 +36,8 @@ def session_parts(
         Parts ``(L, H)`` by the stored items of the history; and what they leave, ``(L,)``: below
         0 for an item of the history, whose weight is taken from sessions too old to have counted it.
     """
-    wanted, where = np.unique(item_rows, return_inverse=True)
-    liked, weight = csr_parts(weights)[1:]
+    wanted = np.sort(item_rows)
+    _, liked, weight = weights
     parts = np.zeros((len(wanted), len(liked)), dtype=np.float32)
     rest = np.zeros(len(wanted), dtype=np.float32)
     _parts(
@@ -48,10 +48,11 @@ def session_parts(
         vote,
         n_neighbours,
         max_sessions,
-        wanted.astype(np.int32),
+        wanted,
         parts,
         rest,
     )
+    where = np.searchsorted(wanted, item_rows)  # of equal items the first is filled
     return parts[where], rest[where]
 
 
