@@ -25,4 +25,7 @@ Arrays = dict[str, NDArray[np.generic]]
 Csr = csr_array
 """Sparse matrix, rows are users unless said otherwise."""
 
+CsrParts = tuple[Ints, Rows, Floats]
+"""``indptr``, ``indices`` and ``data`` of a sparse matrix, where making one costs more than using it."""
+
 MICROSECONDS_PER_DAY = 86_400_000_000

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from crossfade.data import Queries
-from crossfade.recommenders.history import HistoryConfig, weighted_history
+from crossfade.recommenders.history import HistoryConfig, weighted_parts
 from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 NONE = -1
@@ -140,9 +140,9 @@ def rest_of(query: Queries, item_rows: Rows, scorable: Bools) -> Floats:
 
 
 def weighted_items(query: Queries, config: HistoryConfig) -> tuple[Rows, Floats]:
-    """Items of one request's history, ascending, and their weights; see `weighted_history`."""
-    history = weighted_history(query, config)
-    return history.indices.astype(np.int32, copy=False), history.data
+    """Items of one request's history, ascending, and their weights; see `weighted_parts`."""
+    _, liked, weight = weighted_parts(query, config)
+    return liked, weight
 
 
 def without(queries: Queries, item_rows: Rows | Sequence[int]) -> Queries:

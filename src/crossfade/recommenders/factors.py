@@ -15,8 +15,17 @@ from crossfade.recommenders.base import (
     answerable,
     mask_unscorable,
 )
-from crossfade.recommenders.kernels import Counting, Turned, cosines, counted, gram, whole_products
-from crossfade.types import Arrays, Csr, Floats, Rows
+from crossfade.recommenders.kernels import (
+    Counting,
+    Turned,
+    cosines,
+    counted,
+    counted_values,
+    csr_parts,
+    gram,
+    whole_products,
+)
+from crossfade.types import Arrays, Csr, CsrParts, Floats, Rows
 
 
 class FactorConfig(Settings):
@@ -64,9 +73,20 @@ class FactorRecommender(Recommender[C]):
         Users and items without evidence get a vector of zeros.
         """
 
-    @abstractmethod
     def fold_in_users(self, evidence: Csr) -> Floats:
-        """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
+        """Vectors of new users, items fixed.
+
+        Args:
+            evidence: Shape ``(n, n_items)``.
+
+        Returns:
+            Shape ``(n, factors)``; 0 for a user without evidence.
+        """
+        return self._fold_in_users(csr_parts(evidence))
+
+    @abstractmethod
+    def _fold_in_users(self, evidence: CsrParts) -> Floats:
+        """As `fold_in_users`."""
 
     @property
     def _item_gram(self) -> Floats:
@@ -106,14 +126,15 @@ class FactorRecommender(Recommender[C]):
 
     def _score(self, queries: Queries) -> Floats:
         vectors = self._folded(queries)
-        return mask_unscorable(self._products(vectors), queries, self.support > 0)
+        return mask_unscorable(self._products(vectors), queries, self.supported)
 
     def _folded(self, queries: Queries) -> Floats:
-        return self.fold_in_users(counted(queries.positives, self.config.counting))
+        indptr, liked, summed = queries.positive_parts
+        return self._fold_in_users((indptr, liked, counted_values(summed, self.config.counting)))
 
     def products(self, queries: Queries) -> Products:
         """See `Recommender.products`."""
-        vectors, known = self._folded(queries), self.support > 0
+        vectors, known = self._folded(queries), self.supported
         vectors[~answerable(queries, known)] = np.nan
         return Products(vectors, self._item, known)
 
@@ -125,7 +146,7 @@ class FactorRecommender(Recommender[C]):
         """The folded-in vector is a sum over the history, so is its product with an item's."""
         evidence = counted(query.positives, self.config.counting)
         parts, left = self._parts(evidence, item_rows)
-        rest = rest_of(query, item_rows, self.support > 0)
+        rest = rest_of(query, item_rows, self.supported)
         return of_parts(item_rows, evidence.indices.astype(np.int32), parts, rest + left)
 
     def similar(self, item_row: int) -> Floats:

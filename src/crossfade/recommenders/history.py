@@ -4,8 +4,8 @@ import numpy as np
 
 from crossfade.config import Field, Settings
 from crossfade.data import Queries
-from crossfade.recommenders.kernels import Counting, counted
-from crossfade.types import MICROSECONDS_PER_DAY, Csr
+from crossfade.recommenders.kernels import Counting, counted_values
+from crossfade.types import MICROSECONDS_PER_DAY, Csr, CsrParts
 
 
 class HistoryConfig(Settings):
@@ -23,15 +23,22 @@ class HistoryConfig(Settings):
 
 
 def weighted_history(queries: Queries, config: HistoryConfig) -> Csr:
-    """Weights of the positive items of each request, shape ``(n, n_items)``.
+    """Weights of the positive items of each request, shape ``(n, n_items)``; see `weighted_parts`."""
+    indptr, liked, weights = weighted_parts(queries, config)
+    return Csr((weights, liked, indptr), shape=(len(queries), queries.n_items))
+
+
+def weighted_parts(queries: Queries, config: HistoryConfig) -> CsrParts:
+    """Weights of the positive items of each request, items ascending.
 
     The newest event of a history weighs 1, so the scale does not depend on how long
     ago it was; an item's weight fades with its own newest event. Without times
     nothing fades.
     """
-    weights = counted(queries.positives, config.counting)
-    if config.history_half_life_days is None or queries.time_us is None or not weights.nnz:
-        return weights
+    indptr, liked, summed = queries.positive_parts
+    weights = counted_values(summed, config.counting)
+    if config.history_half_life_days is None or queries.time_us is None or not len(liked):
+        return indptr, liked, weights
     wanted = queries.strength > 0
     owner, item, time_us = queries.owner[wanted], queries.item_row[wanted], queries.time_us[wanted]
     # By request, then item, then time: the order of the matrix, newest last in each pair.
@@ -42,4 +49,4 @@ def weighted_history(queries: Queries, config: HistoryConfig) -> Csr:
     np.maximum.at(newest_us, owner, time_us)
     age_days = (newest_us[owner] - time_us)[is_last] / MICROSECONDS_PER_DAY
     fade = np.exp2(-age_days / config.history_half_life_days).astype(np.float32)
-    return Csr((weights.data * fade, weights.indices, weights.indptr), shape=weights.shape)
+    return indptr, liked, weights * fade

@@ -11,14 +11,10 @@ import numba
 import numpy as np
 
 from crossfade.threads import one_blas_thread, over
-from crossfade.types import Csr, Floats, Ints, Rows
+from crossfade.types import Csr, CsrParts, Floats, Ints, Rows
 
 Counting = Literal["once", "log", "sum"]
 """What repeats count: nothing more, log2(1 + summed strength), or the summed strength."""
-
-
-CsrParts = tuple[Ints, Rows, Floats]
-"""``indptr``, ``indices`` and ``data`` of a sparse matrix."""
 
 
 def csr_parts(matrix: Csr) -> CsrParts:
@@ -32,10 +28,15 @@ def csr_parts(matrix: Csr) -> CsrParts:
 
 def counted(matrix: Csr, counting: Counting) -> Csr:
     """Summed strengths turned into evidence; the matrix itself is left alone."""
-    if counting == "sum":
-        return matrix
-    values = np.ones_like(matrix.data) if counting == "once" else np.log2(1 + matrix.data)
+    values = counted_values(matrix.data, counting)
     return Csr((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def counted_values(summed: Floats, counting: Counting) -> Floats:
+    """Summed strengths, any shape, turned into evidence."""
+    if counting == "sum":
+        return summed
+    return np.ones_like(summed) if counting == "once" else np.log2(1 + summed)
 
 
 def transposed(matrix: Csr) -> Csr:
@@ -55,10 +56,20 @@ def weighted_sparse_sums(weights: Csr, rows: Csr, parts: CsrParts | None = None)
 
     ``parts`` are those of ``rows``, for who has them already.
     """
-    if parts is None:
-        parts = csr_parts(rows)
-    out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
-    over(_add_sparse, len(out), *csr_parts(weights), *parts, out)
+    return sparse_sums(csr_parts(weights), parts or csr_parts(rows), rows.shape[1])
+
+
+def sparse_sums(weights: CsrParts, rows: CsrParts, n_columns: int) -> Floats:
+    """As `weighted_sparse_sums`, of the parts of both matrices."""
+    out = np.zeros((len(weights[0]) - 1, n_columns), dtype=np.float32)
+    over(_add_sparse, len(out), *weights, *rows, out)
+    return out
+
+
+def scattered_products(left: Floats, rows: CsrParts, n_columns: int) -> Floats:
+    """``left @ rows`` for few dense rows, mostly 0, on the left and sparse ones on the right."""
+    out = np.zeros((len(left), n_columns), dtype=np.float32)
+    over(_add_scattered, len(out), left, *rows, out)
     return out
 
 
@@ -185,6 +196,26 @@ def _add_sparse(  # noqa: PLR0917  (kernels know no keywords)
             value, row = values[place], indices[place]
             for other in range(row_indptr[row], row_indptr[row + 1]):
                 out[i, row_indices[other]] += value * row_values[other]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_scattered(  # noqa: PLR0917  (kernels know no keywords)
+    start: int,
+    stop: int,
+    left: Floats,
+    row_indptr: Ints,
+    row_indices: Rows,
+    row_values: Floats,
+    out: Floats,
+) -> None:
+    for i in range(start, stop):
+        line = out[i]
+        for row in range(left.shape[1]):
+            value = left[i, row]
+            if value == 0:
+                continue
+            for place in range(row_indptr[row], row_indptr[row + 1]):
+                line[np.uint32(row_indices[place])] += value * row_values[place]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -11,10 +11,20 @@ from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.kernels import csr_parts, largest_places, transposed
+from crossfade.recommenders.kernels import largest_places, transposed
 from crossfade.recommenders.session_parts import session_parts
 from crossfade.threads import over
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
+from crossfade.types import (
+    MICROSECONDS_PER_DAY,
+    Arrays,
+    Bools,
+    Csr,
+    CsrParts,
+    Doubles,
+    Floats,
+    Ints,
+    Rows,
+)
 
 LEAST_WEIGHT = 2.0**-10
 """Faded history events below this are not looked up: they cannot change a list, and
@@ -90,11 +100,11 @@ class SessionKNN(Recommender[SessionKNNConfig]):
         )
 
     def _score(self, queries: Queries) -> Floats:
-        return mask_unscorable(self._votes(queries, largest=False), queries, self.support > 0)
+        return mask_unscorable(self._votes(queries, largest=False), queries, self.supported)
 
     def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
         """Similarity of the best neighbouring session that holds each item."""
-        best = mask_unscorable(self._votes(query, largest=True), query, self.support > 0)
+        best = mask_unscorable(self._votes(query, largest=True), query, self.supported)
         similarity: Floats = best[0, item_rows]
         return similarity
 
@@ -110,24 +120,27 @@ class SessionKNN(Recommender[SessionKNNConfig]):
             n_neighbours=self.config.n_neighbours,
             max_sessions=self.config.max_sessions_per_item,
         )
-        rest = rest_of(query, item_rows, self.support > 0) + left
+        rest = rest_of(query, item_rows, self.supported) + left
         found = of_parts(item_rows, weights.indices.astype(np.int32), parts, rest)
         # Whole histories are no sessions, so what was played last is nothing special in them.
         return replace(found, in_session=not self._whole_histories)
 
     def _weights(self, queries: Queries) -> Csr:
         """Weight of each recent item: how recent, times how rare."""
-        recent = recent_items(queries, self.config.half_life_events, self.support > 0)
-        values = recent.data * self._idf[recent.indices]
-        return Csr((values, recent.indices, recent.indptr), shape=recent.shape)
+        indptr, recent, weight = self._weight_parts(queries)
+        return Csr((weight, recent, indptr), shape=(len(queries), queries.n_items))
+
+    def _weight_parts(self, queries: Queries) -> CsrParts:
+        """Those of `_weights`."""
+        indptr, recent, weight = recent_items(queries, self.config.half_life_events, self.supported)
+        return indptr, recent, weight * self._idf[recent]
 
     def _votes(self, queries: Queries, *, largest: bool) -> Floats:
-        weights = self._weights(queries)
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
         over(
             _vote,
             len(queries),
-            *csr_parts(weights),
+            *self._weight_parts(queries),
             *self._kept_parts(self._sessions_of)[:2],
             *self._kept_parts(self._sessions)[:2],
             self._vote,
@@ -191,7 +204,7 @@ def past_sessions(dataset: Dataset) -> tuple[Csr, bool, Doubles]:
     return sessions, whole, age_days
 
 
-def recent_items(queries: Queries, half_life_events: float | None, known: Bools) -> Csr:
+def recent_items(queries: Queries, half_life_events: float | None, known: Bools) -> CsrParts:
     """Weight of each wanted item by how many wanted events came after its latest one.
 
     Args:
@@ -202,23 +215,48 @@ def recent_items(queries: Queries, half_life_events: float | None, known: Bools)
             passed over and do not age the ones before them.
 
     Returns:
-        Shape ``(n, n_items)``; the newest event weighs 1, and weights below
+        Sparse rows, items ascending; the newest event weighs 1, and weights below
         `LEAST_WEIGHT` are left out.
     """
-    wanted = np.flatnonzero((queries.strength > 0) & known[queries.item_row])
-    owner, item = queries.owner[wanted], queries.item_row[wanted]
-    ends = np.cumsum(np.bincount(owner, minlength=len(queries)))
-    rank = ends[owner] - 1 - np.arange(len(wanted))
-    if half_life_events is None or queries.time_us is None:
-        weight = np.ones(len(wanted), dtype=np.float32)
-    else:
-        weight = np.exp2(-rank / half_life_events).astype(np.float32)
-    # By request, then item, then oldest first: the newest of each pair comes last.
-    order = np.lexsort((-rank, item, owner))
-    owner, item, weight = owner[order], item[order], weight[order]
-    is_last = np.append((np.diff(owner) != 0) | (np.diff(item) != 0), np.True_)[: len(rank)]
-    keep = is_last & (weight >= LEAST_WEIGHT)
-    return Csr((weight[keep], (owner[keep], item[keep])), shape=(len(queries), queries.n_items))
+    n_most = int(np.diff(queries.indptr).max(initial=0))
+    weight_of = np.ones(n_most, dtype=np.float32)  # by how many came after
+    if half_life_events is not None and queries.time_us is not None:
+        weight_of = np.exp2(-np.arange(n_most) / half_life_events).astype(np.float32)
+    indptr = np.zeros(len(queries) + 1, dtype=np.int64)
+    items = np.empty(len(queries.item_row), dtype=np.int32)
+    weights = np.empty(len(items), dtype=np.float32)
+    size = _recent(
+        queries.indptr, queries.item_row, queries.strength, known, weight_of, indptr, items, weights
+    )
+    return indptr, items[:size], weights[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def _recent(  # noqa: PLR0917  (kernels know no keywords)
+    begins: Ints,
+    item_row: Rows,
+    strength: Floats,
+    known: Bools,
+    weight_of: Floats,
+    indptr: Ints,
+    items: Rows,
+    weights: Floats,
+) -> int:
+    size, newest = 0, np.empty(len(weight_of), dtype=np.int32)
+    for query in range(len(begins) - 1):
+        n = 0
+        for event in range(begins[query + 1] - 1, begins[query] - 1, -1):
+            if strength[event] > 0 and known[item_row[event]]:
+                newest[n] = item_row[event]
+                n += 1
+        # By item, and of each the newest event first: that one counts.
+        for after in np.argsort(newest[:n], kind="mergesort"):
+            is_later = size > indptr[query] and items[size - 1] == newest[after]
+            if not is_later and weight_of[after] >= LEAST_WEIGHT:
+                items[size], weights[size] = newest[after], weight_of[after]
+                size += 1
+        indptr[query + 1] = size
+    return size
 
 
 @numba.njit(cache=True, nogil=True)
