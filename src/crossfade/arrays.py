@@ -88,17 +88,16 @@ def n_shared(values: Rows, at_a: int, end_a: int, at_b: int, end_b: int) -> int:
 
 def below(parts: Sequence[Any], fill: float) -> Any:
     """Arrays ``(n, L, ...)``, one or more, below one another and as wide as the widest."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [
-            np.pad(
-                part,
-                [(0, 0), (0, width - part.shape[1])] + [(0, 0)] * (part.ndim - 2),
-                constant_values=fill,
-            )
-            for part in parts
-        ]
-    )
+    if len(parts) == 1:
+        return parts[0]
+    first, width = parts[0], max(part.shape[1] for part in parts)
+    out = np.empty((sum(map(len, parts)), width, *first.shape[2:]), dtype=first.dtype)
+    start = 0
+    for part in parts:
+        rows = out[start : start + len(part)]
+        rows[:, : part.shape[1]], rows[:, part.shape[1] :] = part, fill
+        start += len(part)
+    return out
 
 
 def summed_rows(indptr: Ints, column: Rows, value: Floats) -> CsrParts:

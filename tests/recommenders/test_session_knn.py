@@ -6,11 +6,10 @@ import polars as pl
 import pytest
 
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.recent import LEAST_WEIGHT, recent_items
 from crossfade.recommenders.session_knn import (
-    LEAST_WEIGHT,
     SessionKNN,
     SessionKNNConfig,
-    recent_items,
 )
 from crossfade.types import Csr, CsrParts, Floats
 

@@ -17,14 +17,13 @@ from crossfade.recommenders.base import (
 )
 from crossfade.recommenders.kernels import (
     Counting,
-    Turned,
     cosines,
     counted,
     counted_values,
     csr_parts,
     gram,
-    whole_products,
 )
+from crossfade.recommenders.products import Tiled, whole_products
 from crossfade.types import Arrays, Csr, CsrParts, Floats, Rows
 
 
@@ -64,7 +63,7 @@ class FactorRecommender(Recommender[C]):
 
     def __init__(self, config: C | None = None) -> None:
         super().__init__(config)
-        self._turned = Turned()
+        self._tiled = Tiled()
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -140,7 +139,7 @@ class FactorRecommender(Recommender[C]):
 
     def _products(self, vectors: Floats) -> Floats:
         """Of users' vectors with those of all items, ``(n, n_items)``."""
-        return whole_products(vectors, self._turned(self._item))
+        return whole_products(vectors, self._tiled(self._item))
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """The folded-in vector is a sum over the history, so is its product with an item's."""

@@ -86,64 +86,6 @@ def factor_products(left: Floats, right: Floats) -> Floats:
     return out
 
 
-class Turned:
-    """Item vectors with the numbers of one factor side by side, as `whole_products` wants them.
-
-    Made when they are first needed and kept with the vectors they belong to; NaN is 0 in them.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[Floats, Floats] | None = None
-
-    def __call__(self, vectors: Floats) -> Floats:
-        """Of shape ``(width, n)`` for vectors ``(n, width)``."""
-        kept = self._kept  # read and written at once, for threads
-        if kept is None or kept[0] is not vectors:
-            kept = self._kept = (vectors, np.ascontiguousarray(np.nan_to_num(vectors).T))
-        return kept[1]
-
-
-def whole_products(left: Floats, right: Floats) -> Floats:
-    """``left @ right`` for few rows on the left and very many columns on the right.
-
-    Rows do not depend on how many there are, as in `factor_products`, and it takes half the time of
-    that: numbers of one factor lie side by side, so nothing has to be added up across a register.
-    """
-    out = np.zeros((len(left), right.shape[1]), dtype=np.float32)
-    over(_add_scaled, len(left), np.ascontiguousarray(left), right, out)
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_scaled(start: int, stop: int, left: Floats, right: Floats, out: Floats) -> None:
-    n_whole = left.shape[1] // 4 * 4
-    for first in range(
-        0, right.shape[1], 4_096
-    ):  # a block stays in the cache while requests meet it
-        last = min(first + 4_096, right.shape[1])
-        for i in range(start, stop):
-            for f in range(0, n_whole, 4):
-                _add_four(
-                    out[i, first:last],
-                    left[i, f : f + 4],
-                    right[f, first:last],
-                    right[f + 1, first:last],
-                    right[f + 2, first:last],
-                    right[f + 3, first:last],
-                )
-            for f in range(n_whole, left.shape[1]):
-                for j in range(first, last):
-                    out[i, j] += left[i, f] * right[f, j]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_four(  # noqa: PLR0917  (kernels know no keywords)
-    out: Floats, scale: Floats, a: Floats, b: Floats, c: Floats, d: Floats
-) -> None:
-    for j in range(len(out)):
-        out[j] += (scale[0] * a[j] + scale[1] * b[j]) + (scale[2] * c[j] + scale[3] * d[j])
-
-
 def cosines(vectors: Floats, row: int) -> Floats:
     """Cosine of every vector with one of them, 0 where a vector is all zero."""
     lengths = np.linalg.norm(vectors, axis=1)
