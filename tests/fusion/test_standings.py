@@ -91,7 +91,7 @@ def test_the_best_of_many_items_are_exact_whatever_the_sample_holds(kind: str, k
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_many_items_the_best_have_their_rank_and_the_others_nearly(kind: str) -> None:
     scores = long_rows(kind)
-    columns = np.tile(np.arange(N_LONG), (2, 1))
+    columns = np.tile(np.arange(N_LONG, dtype=np.int32), (2, 1))
     exact, found = reciprocal_rank(scores), told(scores, columns, "reciprocal_rank")
     np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
     if kind != "unlucky":
@@ -105,5 +105,5 @@ def test_of_many_items_the_best_have_their_rank_and_the_others_nearly(kind: str)
 
 def test_zscores_of_many_items_are_those_of_the_whole() -> None:
     scores = long_rows("gaps")
-    columns = np.tile(np.arange(N_LONG), (2, 1))
+    columns = np.tile(np.arange(N_LONG, dtype=np.int32), (2, 1))
     np.testing.assert_array_equal(told(scores, columns, "zscore"), zscore(scores))

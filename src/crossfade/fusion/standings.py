@@ -100,14 +100,18 @@ class Standings:
         out = np.full((len(self.scores), k), -1, dtype=np.int32)
         left = np.arange(len(out))
         if self._columns is not None:
-            ladder = (self._ladder.best, self._ladder.n_best, self._ladder.floor)
-            left = np.flatnonzero(~_best_of(self.scores, *self._columns, *ladder, n_wanted, out))
+            found, columns = self._columns
+            best, n_best, floor, *_ = self._ladder
+            done = _best_of(self.scores, found, columns, best, n_best, floor, n_wanted, out)
+            left = np.flatnonzero(~done)
         if len(left):
             scores, n = self.scores[left], n_wanted[left]
-            least = np.array([self._least(row, n_wanted[row]) for row in left], dtype=np.float32)
-            best = out[left]
-            _best(scores, least, n - _n_above(scores, least), best)
-            out[left] = best
+            least = np.array(
+                [self._least(row, n_wanted[row]) for row in left.tolist()], dtype=np.float32
+            )
+            rest = out[left]
+            _best(scores, least, n - _n_above(scores, least), rest)
+            out[left] = rest
         return out
 
     def among(self, item_rows: Rows, k: int) -> Rows:

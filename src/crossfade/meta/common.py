@@ -141,7 +141,7 @@ def _blank(scores: Floats, columns: Ints | Rows, seen: Rows) -> None:
 @numba.njit(cache=True, nogil=True)
 def _is_in(item: int, ascending: Rows) -> bool:
     at = np.searchsorted(ascending, item)
-    return at < len(ascending) and ascending[at] == item
+    return bool(at < len(ascending) and ascending[at] == item)
 
 
 def seen_of(queries: Queries, exclude_seen: bool) -> Sequence[Rows]:
