@@ -18,6 +18,7 @@ Times = NDArray[np.int64]
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Uints = NDArray[np.uint32]
 
 Arrays = dict[str, NDArray[np.generic]]
 """What a fitted model is made of: named arrays, nothing that can run code."""

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from crossfade.fusion.scaling import OFFSET
-from crossfade.types import Floats, Ints
+from crossfade.types import Floats, Ints, Uints
 
 
 class Ladder(NamedTuple):
@@ -41,27 +41,36 @@ def _reciprocal_ranks(  # noqa: PLR0917  (kernels know no keywords)
     n_known: Ints,
     out: Floats,
 ) -> None:
+    width = values.shape[1]
+    beyond, beyond_sampled = np.empty(width, dtype=np.uint32), np.empty(width, dtype=np.uint32)
     for row in range(values.shape[0]):
-        n_sampled = int(np.searchsorted(sample[row], np.float32(np.nan)))
-        for place in range(values.shape[1]):
-            value = values[row, place]
-            if np.isnan(value):
+        mine, n_sampled = values[row], int(np.searchsorted(sample[row], np.float32(np.nan)))
+        _count_beyond(best[row], n_best[row], mine, beyond)
+        _count_beyond(sample[row], n_sampled, mine, beyond_sampled)
+        for place in range(width):
+            if np.isnan(mine[place]):
                 out[row, place] = np.nan
                 continue
-            if value >= floor[row]:
-                n_better = _n_beyond(best[row], n_best[row], value)
-            else:
-                n_better = _n_beyond(sample[row], n_sampled, value) * n_known[row] // n_sampled
+            n_better = int(beyond[place])
+            if mine[place] < floor[row]:
+                n_better = int(beyond_sampled[place]) * n_known[row] // n_sampled
                 n_better = max(n_better, n_best[row] + 1)
             out[row, place] = (OFFSET + 1) / (OFFSET + n_better + 1)
 
 
 @numba.njit(cache=True, nogil=True)
-def _n_beyond(ascending: Floats, n: int, value: float) -> int:
-    """How many of the first n are larger than a value; bisection in which nothing branches."""
-    first, left = 0, n
+def _count_beyond(ascending: Floats, n: int, values: Floats, out: Uints) -> None:
+    """How many of the first n are larger than each value: a step of all bisections at a time.
+
+    Nothing branches and no step waits for another of its own, so many run at once.
+    """
+    out[:], left = 0, n
     while left > 0:
-        half = (left + 1) // 2
-        first += half * (ascending[first + half - 1] <= value)
-        left -= half
-    return n - first
+        half = np.uint32((left + 1) // 2)
+        for place in range(len(values)):
+            first = out[place]
+            last = np.uint32(first + half - np.uint32(1))
+            out[place] = first + half * np.uint32(ascending[last] <= values[place])
+        left -= int(half)
+    for place in range(len(out)):
+        out[place] = np.uint32(n) - out[place]

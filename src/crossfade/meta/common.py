@@ -120,7 +120,7 @@ def _tell(  # noqa: PLR0917  (kernels know no keywords)
                 score[row, place] = rank[row, place] = np.nan
                 continue
             score[row, place] = (scores[item] - mean) * inverse
-            gone_better = len(gone) - np.searchsorted(gone, scores[item], side="right")
+            gone_better = len(gone) - _n_up_to(gone, scores[item])
             better = n_better[item] - gone_better
             rank[row, place] = (OFFSET + 1) / (OFFSET + better + 1)
 
@@ -140,8 +140,19 @@ def _blank(scores: Floats, columns: Ints | Rows, seen: Rows) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _is_in(item: int, ascending: Rows) -> bool:
-    at = np.searchsorted(ascending, item)
-    return bool(at < len(ascending) and ascending[at] == item)
+    at = _n_up_to(ascending, item)
+    return bool(at > 0 and ascending[at - 1] == item)
+
+
+@numba.njit(cache=True, nogil=True)
+def _n_up_to(ascending: Floats | Rows, value: float) -> int:
+    """How many are no larger than a value; bisection in which nothing branches."""
+    first, left = 0, len(ascending)
+    while left > 0:
+        half = (left + 1) // 2
+        first += half * (ascending[first + half - 1] <= value)
+        left -= half
+    return first
 
 
 def seen_of(queries: Queries, exclude_seen: bool) -> Sequence[Rows]:

@@ -184,7 +184,7 @@ def _score_all(  # noqa: PLR0917
         for at in range(n_touched):
             weight = profile[touched[at]] / length
             for place in range(indptr[touched[at]], indptr[touched[at] + 1]):
-                line[items[place]] += weight * item_values[place]
+                line[np.uint32(items[place])] += weight * item_values[place]
         # Items that this person tagged look different to them.
         for at in range(theirs[3], len(theirs[1]) if length > 0 else 0):
             item = theirs[1][at]
