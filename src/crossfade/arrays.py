@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from crossfade.types import Arrays, Csr, Floats, Rows
+from crossfade.types import Arrays, Csr, CsrParts, Floats, Ints, Rows
 
 
 def top_k(scores: Floats, k: int) -> Rows:
@@ -88,17 +88,49 @@ def n_shared(values: Rows, at_a: int, end_a: int, at_b: int, end_b: int) -> int:
 
 def below(parts: Sequence[Any], fill: float) -> Any:
     """Arrays ``(n, L, ...)``, one or more, below one another and as wide as the widest."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [
-            np.pad(
-                part,
-                [(0, 0), (0, width - part.shape[1])] + [(0, 0)] * (part.ndim - 2),
-                constant_values=fill,
-            )
-            for part in parts
-        ]
-    )
+    if len(parts) == 1:
+        return parts[0]
+    first, width = parts[0], max(part.shape[1] for part in parts)
+    out = np.empty((sum(map(len, parts)), width, *first.shape[2:]), dtype=first.dtype)
+    start = 0
+    for part in parts:
+        rows = out[start : start + len(part)]
+        rows[:, : part.shape[1]], rows[:, part.shape[1] :] = part, fill
+        start += len(part)
+    return out
+
+
+def summed_rows(indptr: Ints, column: Rows, value: Floats) -> CsrParts:
+    """Sparse rows of some entries: columns ascending, equal ones summed, nothing of entries at 0.
+
+    Args:
+        indptr: Entries of row ``i`` are ``[indptr[i], indptr[i + 1])``.
+        column: Of each entry, in any order.
+        value: Of each entry, 0 or more.
+    """
+    starts = np.zeros(len(indptr), dtype=np.int64)
+    columns, sums = np.empty(len(column), dtype=np.int32), np.empty(len(column), dtype=np.float32)
+    size = _sum_rows(indptr, column, value, starts, columns, sums)
+    return starts, columns[:size], sums[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_rows(  # noqa: PLR0917  (kernels know no keywords)
+    indptr: Ints, column: Rows, value: Floats, starts: Ints, columns: Rows, sums: Floats
+) -> int:
+    size = 0
+    for row in range(len(indptr) - 1):
+        first, last = indptr[row], indptr[row + 1]
+        for at in np.argsort(column[first:last], kind="mergesort"):
+            if value[first + at] == 0:
+                continue
+            if size > starts[row] and columns[size - 1] == column[first + at]:
+                sums[size - 1] += value[first + at]
+                continue
+            columns[size], sums[size] = column[first + at], value[first + at]
+            size += 1
+        starts[row + 1] = size
+    return size
 
 
 def pack_csr(name: str, matrix: Csr) -> Arrays:

@@ -18,11 +18,15 @@ Times = NDArray[np.int64]
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Uints = NDArray[np.uint32]
 
 Arrays = dict[str, NDArray[np.generic]]
 """What a fitted model is made of: named arrays, nothing that can run code."""
 
 Csr = csr_array
 """Sparse matrix, rows are users unless said otherwise."""
+
+CsrParts = tuple[Ints, Rows, Floats]
+"""``indptr``, ``indices`` and ``data`` of a sparse matrix, where making one costs more than using it."""
 
 MICROSECONDS_PER_DAY = 86_400_000_000

@@ -17,7 +17,7 @@ from crossfade.cli.app import run
 from crossfade.cli.serving import service_settings
 from crossfade.errors import ConfigError
 
-CROSSFADE = Path(sys.executable).with_name("crossfade")
+CROSSFADE = str(Path(sys.executable).with_name("crossfade"))
 
 
 def test_a_key_is_told_once_listed_without_its_secret_and_revoked(
@@ -108,7 +108,16 @@ def test_a_service_answers_logs_and_ends_when_it_is_told_to(bundle: Path, tmp_pa
         check=True,
     )
     key = made.stdout.strip()
-    command = [CROSSFADE, "serve", "--bundle", bundle, "--port", str(port), "--database", database]
+    command = [
+        CROSSFADE,
+        "serve",
+        "--bundle",
+        str(bundle),
+        "--port",
+        str(port),
+        "--database",
+        database,
+    ]
     log = (tmp_path / "log").open("w")
     service = subprocess.Popen(command, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:

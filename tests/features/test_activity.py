@@ -11,7 +11,6 @@ from tests.features.logs import Event, dataset, events, heard, minute_us, play, 
 from crossfade.data import Queries
 from crossfade.errors import DataError
 from crossfade.features import SESSION_FEATURE_NAMES, SessionScaler, SessionState
-from crossfade.features import activity as module
 from crossfade.features.activity import NEVER_KNOWN, activity_features, activity_features_at
 
 EVERYBODY = np.arange(3, dtype=np.int32)
@@ -93,14 +92,6 @@ def test_nobody_and_nothing_are_masked_where_they_should_be() -> None:
     assert np.isnan(value(features, "repeat_rate"))
     nobody = Queries.of_items([], 5).take([])
     assert activity_features(nobody, reference).shape == (0, 18)
-
-
-def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = heard(*[("abcde"[i % 5], 40 * i) for i in range(12)]) + heard(("c", 999), user="v")
-    queries, reference = dataset(log).queries([0, 2, 1, 0, 2]), reference_of(log)
-    whole = activity_features(queries, reference)
-    monkeypatch.setattr(module, "PLAYS_AT_ONCE", 5)
-    np.testing.assert_array_equal(activity_features(queries, reference), whole)
 
 
 def test_the_scaler_masks_what_a_history_cannot_say() -> None:

@@ -12,7 +12,13 @@ from crossfade.fusion.standings import Standings, moments_without
 from crossfade.meta.common import N_FIRST, Common, CommonStandings
 from crossfade.meta.signals import allowed_scores
 from crossfade.recommenders.popularity import Popularity
-from crossfade.types import Bools
+from crossfade.types import Bools, Floats, Rows
+
+
+def told(standings: Standings | CommonStandings, item_row: Rows) -> tuple[Floats, Floats]:
+    score, rank = (np.empty(item_row.shape, dtype=np.float32) for _ in range(2))
+    standings.tell(item_row, score, rank)
+    return score, rank
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +46,13 @@ def test_it_stands_as_if_asked_each_time(
         np.testing.assert_array_equal(common.best(k), asked.best(k))
     rows = np.arange(5, world.n_items, 7, dtype=np.int32)
     np.testing.assert_array_equal(common.among(rows, 9), asked.among(rows, 9))
-    columns = np.tile(np.arange(world.n_items), (world.n_users, 1))
-    np.testing.assert_array_equal(
-        common.at(columns, "reciprocal_rank"), asked.at(columns, "reciprocal_rank")
+    every = np.arange(-1, world.n_items, dtype=np.int32)  # -1 pads a list
+    (score, rank), (asked_score, asked_rank) = (
+        told(one, np.tile(every, (world.n_users, 1))) for one in (common, asked)
     )
-    np.testing.assert_allclose(
-        common.at(columns, "zscore"), asked.at(columns, "zscore"), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_array_equal(rank, asked_rank)
+    np.testing.assert_allclose(score, asked_score, rtol=1e-4, atol=1e-5)
+    assert np.isnan(score[:, 0]).all()
 
 
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=30), st.integers(0, 30))

@@ -13,7 +13,7 @@ from crossfade.meta.nearest import N_FOUND, Near, NearStandings, prepare
 from crossfade.meta.signals import allowed_scores
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.registry import make_all
-from crossfade.types import Bools
+from crossfade.types import Bools, Floats, Rows
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,16 @@ def both(
     return NearStandings(near, queries, exclude_seen), Standings(whole)
 
 
+def every_item(world: Dataset) -> Rows:
+    return np.tile(np.arange(-1, world.n_items, dtype=np.int32), (world.n_users, 1))
+
+
+def told(standings: NearStandings | Standings, item_row: Rows) -> tuple[Floats, Floats]:
+    score, rank = (np.empty(item_row.shape, dtype=np.float32) for _ in range(2))
+    standings.tell(item_row, score, rank)
+    return score, rank
+
+
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("k", [10, N_FOUND + 50])
 def test_the_best_are_those_of_the_whole_catalogue(
@@ -76,8 +86,7 @@ def test_zscores_are_those_of_the_whole_catalogue(
     world: Dataset, near: Near, candidates: Bools, exclude_seen: bool
 ) -> None:
     through, whole = both(world, near, candidates, exclude_seen=exclude_seen)
-    columns = np.tile(np.arange(world.n_items), (world.n_users, 1))
-    found, exact = through.at(columns, "zscore"), whole.at(columns, "zscore")
+    (found, _), (exact, _) = (told(one, every_item(world)) for one in (through, whole))
     np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
     np.testing.assert_allclose(found, exact, atol=1e-3)
 
@@ -87,8 +96,7 @@ def test_ranks_are_nearly_those_of_the_whole_catalogue(
     world: Dataset, near: Near, candidates: Bools, exclude_seen: bool
 ) -> None:
     through, whole = both(world, near, candidates, exclude_seen=exclude_seen)
-    columns = np.tile(np.arange(world.n_items), (world.n_users, 1))
-    found, exact = (one.at(columns, "reciprocal_rank") for one in (through, whole))
+    (_, found), (_, exact) = (told(one, every_item(world)) for one in (through, whole))
     np.testing.assert_allclose(found, exact, atol=0.03)
     best = exact > 61 / (60 + 100)
     assert np.mean(np.abs(found[best] - exact[best]) < 1e-6) >= 0.97
@@ -106,9 +114,7 @@ def test_of_some_items_the_best_are_found_whether_the_index_finds_them_or_not(
 def test_a_stranger_without_history_gets_nothing(world: Dataset, near: Near) -> None:
     through = NearStandings(near, Queries.of_items([], world.n_items), exclude_seen=True)
     assert (through.best(5) == -1).all()
-    columns = np.arange(10)[None, :]
-    for scaling in ("zscore", "reciprocal_rank"):
-        assert np.isnan(through.at(columns, scaling)).all()
+    assert np.isnan(told(through, np.arange(10, dtype=np.int32)[None, :])).all()
 
 
 def test_only_bases_of_vectors_are_prepared(world: Dataset, base: Recommender[Any]) -> None:
@@ -121,8 +127,9 @@ def test_what_is_kept_finds_the_same(world: Dataset, near: Near, candidates: Boo
     again = Near.from_arrays(near.base, near.arrays())
     one, other = (NearStandings(n, people(world), exclude_seen=True) for n in (near, again))
     np.testing.assert_array_equal(one.best(20), other.best(20))
-    columns = np.tile(np.arange(50), (world.n_users, 1))
-    np.testing.assert_array_equal(one.at(columns, "zscore"), other.at(columns, "zscore"))
+    (score, rank), (same_score, same_rank) = (told(x, every_item(world)) for x in (one, other))
+    np.testing.assert_array_equal(score, same_score)
+    np.testing.assert_array_equal(rank, same_rank)
 
 
 def test_a_part_that_is_missing_is_named(near: Near) -> None:

@@ -12,7 +12,7 @@ from crossfade.data.splits import Trial
 from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.scaling import scale
 from crossfade.meta import signals as module
-from crossfade.meta.signals import allowed_scores, trial_signals
+from crossfade.meta.signals import allowed_scores, measured_scores, trial_signals
 from crossfade.types import Csr, Floats
 
 NAN = math.nan
@@ -190,6 +190,16 @@ def test_what_a_base_gave_is_left_alone() -> None:
     scores = allowed_scores(UP, trial.queries, exclude_seen=True)
     assert np.isnan(scores[0, 5])
     np.testing.assert_array_equal(UP.rows, before)
+
+
+def test_moments_are_of_what_may_be_listed_alone() -> None:
+    trial = make_trial({0: [5, 5], 1: []}, {0: [1], 1: [1]})
+    candidates = np.array([True, True, False, True, True, True])
+    base = Fixed([2, np.inf, 9, 4, NAN, 9], [NAN] * 6)
+    _, moments = measured_scores(base, trial.queries, exclude_seen=True, candidates=candidates)
+    assert moments.n_known.tolist() == [2, 0]
+    assert moments.mean.tolist() == [3.0, 0.0]
+    assert moments.inverse.tolist() == [1.0, 0.0]
 
 
 def test_an_infinite_score_is_no_score() -> None:

@@ -6,13 +6,12 @@ import polars as pl
 import pytest
 
 from crossfade.data import Dataset, Queries
+from crossfade.recommenders.recent import LEAST_WEIGHT, recent_items
 from crossfade.recommenders.session_knn import (
-    LEAST_WEIGHT,
     SessionKNN,
     SessionKNNConfig,
-    recent_items,
 )
-from crossfade.types import Csr
+from crossfade.types import Csr, CsrParts, Floats
 
 DAY0 = datetime(2024, 1, 1, tzinfo=UTC)
 A, B, C, D, X = range(5)
@@ -83,38 +82,38 @@ def test_only_the_newest_sessions_of_an_item_are_looked_at() -> None:
     np.testing.assert_allclose(found, [0, IDF_2 / 2, IDF_2 / 2, IDF_2 / 2, 0], rtol=1e-6)
 
 
-def recent(queries: Queries, half_life_events: float, known: np.ndarray) -> Csr:
-    indptr, items, weight = recent_items(queries, half_life_events, known)
-    return Csr((weight, items, indptr), shape=(len(queries), queries.n_items))
+def dense(weights: CsrParts, n_items: int) -> Floats:
+    indptr, indices, data = weights
+    return Csr((data, indices, indptr), shape=(len(indptr) - 1, n_items)).toarray()
 
 
 def test_history_items_fade_with_the_events_after_them() -> None:
     data = log(("u", 0, "abca"), ("v", 1, "b"))
-    weights = recent(data.queries([0, 1]), 1.0, np.ones(3, dtype=np.bool_))
+    weights = recent_items(data.queries([0, 1]), 1.0, np.ones(3, dtype=np.bool_))
     # a was last; c one event before; b two.
-    np.testing.assert_allclose(weights.toarray(), [[1.0, 0.25, 0.5], [0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(dense(weights, 3), [[1.0, 0.25, 0.5], [0.0, 1.0, 0.0]])
 
 
 def test_events_on_unknown_items_do_not_age_the_others() -> None:
     data = log(("u", 0, "abc"))
-    weights = recent(data.queries([0]), 1.0, np.array([True, True, False]))
-    np.testing.assert_allclose(weights.toarray(), [[0.5, 1.0, 0.0]])
+    weights = recent_items(data.queries([0]), 1.0, np.array([True, True, False]))
+    np.testing.assert_allclose(dense(weights, 3), [[0.5, 1.0, 0.0]])
 
 
 def test_a_very_long_history_stays_in_bounds() -> None:
     # 2^-299 is 0 in single precision, which would look like a session not met yet.
     songs = "".join(chr(0x4E00 + place) for place in range(300))
     data = log(*[(f"u{n}", n, songs) for n in range(5)])
-    weights = recent(data.queries([0]), 1.0, np.ones(300, dtype=np.bool_))
-    assert weights.data.min() == LEAST_WEIGHT
+    weights = recent_items(data.queries([0]), 1.0, np.ones(300, dtype=np.bool_))
+    assert weights[2].min() == LEAST_WEIGHT
     model = SessionKNN(SessionKNNConfig(half_life_events=1)).fit(data)
     assert np.isfinite(model.score_batch(data.queries([0, 4]))).all()
 
 
 def test_a_history_without_times_does_not_fade() -> None:
     data = Dataset.build(pl.DataFrame({"user_id": list("uuv"), "item_id": list("aba")}))
-    weights = recent(data.queries([0]), 1.0, np.array([True, True]))
-    np.testing.assert_array_equal(weights.toarray(), [[1, 1]])
+    weights = recent_items(data.queries([0]), 1.0, np.array([True, True]))
+    np.testing.assert_array_equal(dense(weights, 2), [[1, 1]])
 
 
 def test_without_sessions_whole_histories_stand_in_and_it_says_so() -> None:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
+from crossfade.arrays import summed_rows
+from crossfade.types import Csr, CsrParts, Floats, Ints, Rows, Times
 
 Situation = Mapping[str, float | str]
 """What is known of the moment of a request, by event column: a number, or the name of a category."""
@@ -199,23 +200,27 @@ class Queries:
     @cached_property
     def positives(self) -> Csr:
         """Summed positive strength, shape ``(n, n_items)``; no stored zeros."""
-        keep = self.strength > 0
-        return self._matrix(self.strength[keep], keep)
+        return self._matrix(self.positive_parts)
+
+    @cached_property
+    def positive_parts(self) -> CsrParts:
+        """Those of `positives`."""
+        return summed_rows(self.indptr, self.item_row, np.maximum(self.strength, 0))
 
     @cached_property
     def seen(self) -> Csr:
         """How often each item occurs in each history, wanted or not, shape ``(n, n_items)``."""
-        return self._matrix(
-            np.ones(len(self.item_row), dtype=np.float32),
-            np.ones(len(self.item_row), dtype=np.bool_),
-        )
+        return self._matrix(self.seen_parts)
 
-    def _matrix(self, values: Floats, keep: Bools) -> Csr:
-        matrix = Csr(
-            (values, (self.owner[keep], self.item_row[keep])), shape=(len(self), self.n_items)
-        )
-        matrix.sum_duplicates()
-        return matrix
+    @cached_property
+    def seen_parts(self) -> CsrParts:
+        """Those of `seen`."""
+        once = np.ones(len(self.item_row), dtype=np.float32)
+        return summed_rows(self.indptr, self.item_row, once)
+
+    def _matrix(self, parts: CsrParts) -> Csr:
+        indptr, indices, data = parts
+        return Csr((data, indices, indptr), shape=(len(self), self.n_items))
 
 
 T = TypeVar("T")

@@ -5,20 +5,17 @@ features are NaN and a session is as long as the span of its events. Training mu
 what serving sees: `activity_features_at` reads a log with the same blindness, quickly.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from crossfade.data import Dataset, Queries
 from crossfade.errors import DataError
-from crossfade.features.batch import PLAYS_AT_ONCE, statistics_of
-from crossfade.features.dictionary import SESSION_FEATURES
-from crossfade.features.increments import UNKNOWN, Plays
+from crossfade.features.histories import statistics_of
 from crossfade.features.reference import SessionReference
 from crossfade.features.session import session_features_at
 from crossfade.features.statistics import finish
-from crossfade.types import Doubles, Ints, Rows, Times
+from crossfade.types import Doubles, Rows, Times
 
 NEVER_KNOWN = ("skip_rate", "listening_intensity")
 """Session features that need skips or lengths of plays."""
@@ -44,13 +41,8 @@ def activity_features(queries: Queries, reference: SessionReference) -> Doubles:
             f"activity features: the reference knows {reference.n_items:,} items, the requests come "
             f"from {queries.n_items:,}; fit the reference on the same catalogue"
         )
-    out = np.full((len(queries), len(SESSION_FEATURES)), np.nan)
-    for place in _pieces(queries.indptr):
-        piece = queries.take(np.arange(place.start, place.stop))
-        moments = _moments(piece)
-        past = statistics_of(_plays(piece), len(piece), moments, reference)
-        out[place] = finish(past, moments, reference)
-    return out
+    moments = _moments(queries)
+    return finish(statistics_of(queries, moments, reference), moments, reference)
 
 
 def activity_features_at(
@@ -73,16 +65,6 @@ def activity_features_at(
     return session_features_at(replace(dataset, events=events), user_rows, as_of_us, reference)
 
 
-def _pieces(indptr: Ints) -> Iterator[slice]:
-    """Consecutive requests with about so many plays together that memory stays bounded."""
-    start, n = 0, len(indptr) - 1
-    while start < n:
-        stop = int(np.searchsorted(indptr, indptr[start] + PLAYS_AT_ONCE, side="right")) - 1
-        stop = max(stop, start + 1)
-        yield slice(start, stop)
-        start = stop
-
-
 def _moments(queries: Queries) -> Times | None:
     """As of when; None where the history has no times."""
     if queries.time_us is None or queries.as_of_us is not None:
@@ -91,20 +73,3 @@ def _moments(queries: Queries) -> Times | None:
     some = np.diff(queries.indptr) > 0
     moments[some] = queries.time_us[queries.indptr[1:][some] - 1] + 1
     return moments
-
-
-def _plays(queries: Queries) -> Plays:
-    unknown = np.full(len(queries.item_row), UNKNOWN, dtype=np.int32)
-    session = unknown.copy()
-    known = queries.session_row != UNKNOWN
-    # One session may lie in several requests of a batch; each must count it as its own.
-    key = queries.owner[known] * (int(queries.session_row.max(initial=0)) + 1)
-    session[known] = np.unique(key + queries.session_row[known], return_inverse=True)[1]
-    return Plays(
-        user=queries.owner.astype(np.int32),
-        item=queries.item_row,
-        session=session,
-        time_us=queries.time_us,
-        played_ms=unknown.astype(np.int64),
-        skipped=unknown,
-    )

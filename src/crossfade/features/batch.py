@@ -63,24 +63,6 @@ def statistics_at(
     return out
 
 
-def statistics_of(
-    plays: Plays, n: int, as_of_us: Times | None, reference: SessionReference
-) -> Statistics:
-    """Statistics of ``n`` requests that each bring their own plays.
-
-    Args:
-        plays: Their plays; ``user`` is the place of the request, 0 … n − 1.
-        n: How many requests.
-        as_of_us: As of when, ``(n,)``; None takes everything, for plays without times.
-        reference: Facts of the base block.
-    """
-    out = Statistics.empty(n)
-    if len(plays.user):
-        places = np.arange(n, dtype=np.int64)
-        _fill(out, _Requests(places, places.astype(np.int32), as_of_us), plays, reference)
-    return out
-
-
 def _fill(out: Statistics, asked: _Requests, plays: Plays, reference: SessionReference) -> None:
     """Write the statistics of some requests, whose users' plays are ``plays``."""
     start = np.searchsorted(plays.user, asked.user, side="left")

@@ -6,8 +6,8 @@ import numpy as np
 from crossfade.data import Queries
 from crossfade.features.items import LabelNames, LabelRows
 from crossfade.features.labels import UNSEEN
-from crossfade.features.users import label_preferences
-from crossfade.types import MICROSECONDS_PER_DAY, Bools, Doubles, Ints, Rows, Times
+from crossfade.features.users import label_shares
+from crossfade.types import MICROSECONDS_PER_DAY, Bools, Doubles, Floats, Ints, Rows, Times
 
 PAIR_FEATURES = (
     "log_creator_events",
@@ -42,19 +42,11 @@ def pair_features(queries: Queries, item_row: Rows, items: LabelRows, names: Lab
     creator = np.where(creator == UNSEEN, -1, creator).astype(np.int32)
     creator_of_event = items.creator_row[queries.item_row]
     _write_events(out[:, :, 0:2], queries, creator_of_event, queries.strength > 0, creator)
-    liked = label_preferences(queries, items, names, None)
+    liked = label_shares(queries, items, names, None)
     parts = ((items.genre_indptr, items.genre_row), (items.mood_indptr, items.mood_row))
-    for place, (preference, (indptr, rows)) in enumerate(zip(liked, parts, strict=True), start=2):
-        _match(
-            preference.indptr.astype(np.int64),
-            preference.indices.astype(np.int32),
-            preference.data.astype(np.float64),
-            item_row,
-            indptr,
-            rows,
-            np.zeros(preference.shape[1]),
-            out[:, :, place],
-        )
+    n_labels = (len(names.genres), len(names.moods))
+    for place, (shares, (indptr, rows)) in enumerate(zip(liked, parts, strict=True)):
+        _match(*shares, item_row, indptr, rows, np.zeros(n_labels[place]), out[:, :, 2 + place])
     every = np.ones(len(queries.item_row), dtype=np.bool_)
     _write_events(out[:, :, 4:6], queries, queries.item_row, every, item_row)
     return out
@@ -128,7 +120,7 @@ def _count(  # noqa: PLR0917  (kernels know no keywords)
 def _match(  # noqa: PLR0917
     indptr: Ints,
     label: Rows,
-    share: Doubles,
+    share: Floats,
     item_row: Rows,
     item_indptr: Ints,
     item_label: Rows,

@@ -15,7 +15,17 @@ from crossfade.features.items import LabelNames, LabelRows
 from crossfade.features.labels import Labels, label_pairs, take_lists
 from crossfade.features.reference import NO_TIME
 from crossfade.features.temporal import temporal_context
-from crossfade.types import MICROSECONDS_PER_DAY, Bools, Csr, Doubles, Floats, Ints, Rows, Times
+from crossfade.types import (
+    MICROSECONDS_PER_DAY,
+    Bools,
+    Csr,
+    CsrParts,
+    Doubles,
+    Floats,
+    Ints,
+    Rows,
+    Times,
+)
 
 DOCUMENTED_TOP = (5, 3)
 """Genres and moods that the documented user tower keeps per person."""
@@ -95,6 +105,33 @@ def label_preferences(
         Shares of shape ``(n, n_genres + 1)`` and ``(n, n_moods + 1)`` in label rows, column 0
         for unseen labels. Rows sum to 1; where nothing is known of a person they are empty.
     """
+    parts = label_shares(
+        queries,
+        items,
+        names,
+        half_life_days,
+        max_events=max_events,
+        top=top,
+        stated_weight=stated_weight,
+    )
+    genres, moods = (
+        Csr((data, indices, indptr), shape=(len(queries), len(labels)))
+        for (indptr, indices, data), labels in zip(parts, (names.genres, names.moods), strict=True)
+    )
+    return genres, moods
+
+
+def label_shares(
+    queries: Queries,
+    items: LabelRows,
+    names: LabelNames,
+    half_life_days: float | None,
+    *,
+    max_events: int | None = None,
+    top: tuple[int, int] | None = None,
+    stated_weight: float = STATED_WEIGHT,
+) -> tuple[CsrParts, CsrParts]:
+    """The parts of both matrices of `label_preferences`."""
     weights = history_weights(queries, half_life_days, max_events)
     counts = np.flatnonzero(weights)
     liked, owner = queries.item_row[counts], queries.owner[counts]
@@ -186,7 +223,7 @@ def _stated(queries: Queries, column: str, labels: Labels, weight: float) -> _Am
     return _spread(np.arange(len(queries)), np.full(len(queries), weight), *lists)
 
 
-def _shares(n: int, n_labels: int, given: Sequence[_Amounts], most: int | None) -> Csr:
+def _shares(n: int, n_labels: int, given: Sequence[_Amounts], most: int | None) -> CsrParts:
     """Share of each label in what its request is given, ``(n, n_labels)``; rows sum to 1.
 
     Sorted and added up once: matrices for the steps between cost ten times that for one request.
@@ -202,7 +239,7 @@ def _shares(n: int, n_labels: int, given: Sequence[_Amounts], most: int | None) 
     of_request = np.bincount(owner, weights=total, minlength=n)
     indptr = np.searchsorted(owner, np.arange(n + 1))
     shares = (total / of_request[owner]).astype(np.float32)
-    return Csr((shares, label.astype(np.int32), indptr.astype(np.int32)), shape=(n, n_labels))
+    return indptr, label.astype(np.int32), shares
 
 
 def _strongest(owner: Ints, label: Ints, total: Doubles, n_labels: int, most: int) -> Bools:

@@ -38,15 +38,22 @@ def _zscore(scores: Floats, out: Floats) -> None:
             out[row, column] = (scores[row, column] - mean) * inverse  # NaN stays NaN
 
 
+@numba.njit(cache=True, nogil=True)
+def centre(values: Floats) -> tuple[float, float]:
+    """As `measure`, without the count."""
+    _, mean, inverse = measure(values)
+    return mean, inverse
+
+
 # Sums may be taken in any order, and so in lanes; no flag lets NaN be forgotten.
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def centre(values: Floats) -> tuple[float, float]:
-    """Mean of what is known, and 1 over its standard deviation; 0 where it is constant."""
+def measure(values: Floats) -> tuple[int, float, float]:
+    """Count and mean of what is known, and 1 over its standard deviation; 0 where it is constant."""
     start = 0
     while start < len(values) and np.isnan(values[start]):
         start += 1
     if start == len(values):
-        return 0.0, 0.0
+        return 0, 0.0, 0.0
     # Distances from one of the values are all exactly 0 in a constant row.
     origin = values[start]
     count, total, squares = 0, 0.0, 0.0
@@ -62,7 +69,7 @@ def centre(values: Floats) -> tuple[float, float]:
     # A value so far from all others that nothing is left of their distances is no origin.
     if variance < FAR * mean * mean:
         variance = _variance(values, np.float64(origin) + mean) if squares > 0 else 0.0
-    return np.float64(origin) + mean, 1 / np.sqrt(variance) if variance > 0 else 0.0
+    return count, np.float64(origin) + mean, 1 / np.sqrt(variance) if variance > 0 else 0.0
 
 
 FAR = 1e-6

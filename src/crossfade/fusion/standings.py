@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from crossfade.arrays import top_k
-from crossfade.fusion.scaling import OFFSET, Scaling, centre
+from crossfade.fusion.ranks import Ladder
+from crossfade.fusion.scaling import measure
 from crossfade.types import Bools, Doubles, Floats, Ints, Rows
 
 SORTED_WHOLE = 32_768
@@ -18,8 +19,40 @@ SORTED = 1_024
 SAMPLED = 8_192
 """The others' ranks are estimated from so many at even distances, or a few more."""
 
+ROUNDING = 1e-12
+"""Share of a sum of squares that rounding may leave where nothing is left."""
+
 BLOCK = 64
 """Scores looked at together."""
+
+WORD = 8
+"""Marks of one byte each that are looked at together."""
+
+
+class Moments(NamedTuple):
+    """Of the scores of n requests, each ``(n,)``.
+
+    Attributes:
+        n_known: How many there are.
+        mean: Of them.
+        inverse: 1 over their standard deviation; 0 where it is 0.
+    """
+
+    n_known: Ints
+    mean: Doubles
+    inverse: Doubles
+
+    @classmethod
+    def empty(cls, n: int) -> "Moments":
+        """With anything in them."""
+        return cls(np.empty(n, dtype=np.int64), np.empty(n), np.empty(n))
+
+    @classmethod
+    def of(cls, scores: Floats) -> "Moments":
+        """Of scores ``(n, n_items)``."""
+        out = cls.empty(len(scores))
+        _measure(scores, *out)
+        return out
 
 
 class Standings:
@@ -31,40 +64,54 @@ class Standings:
     Attributes:
         scores: Shape ``(n, n_items)``, finite; NaN where the base cannot score. Not copied where it
             is contiguous and of single precision.
+
+    Args:
+        scores: The same.
+        moments: Theirs, for who has them already.
     """
 
-    def __init__(self, scores: Floats) -> None:
+    def __init__(self, scores: Floats, moments: Moments | None = None) -> None:
         self.scores = scores = np.ascontiguousarray(scores, dtype=np.float32)
+        self._moments = Moments.of(scores) if moments is None else moments
         self._columns: tuple[Floats, Rows] | None = None
+        n_known, n = self._moments.n_known, len(scores)
         # Of each row: the scores above a floor, and a sample; ascending, so NaN comes last.
-        self._floor = np.full(len(scores), -np.inf, dtype=np.float32)
-        self._n_known = _n_above(scores, self._floor)
+        floor = np.full(n, -np.inf, dtype=np.float32)
         if scores.shape[1] <= SORTED_WHOLE:
-            self._above, self._n_sorted = np.sort(scores, axis=1), self._n_known
-            self._sample = self._above[:, :0]
+            best = np.sort(scores, axis=1)
+            self._ladder = Ladder(best, n_known, floor, best[:, :0], n_known)
             return
-        self._sample = np.sort(scores[:, :: scores.shape[1] // SAMPLED], axis=1)
-        _lower(self._floor, self._sample, self._n_known)
-        self._n_sorted, width = np.empty_like(self._n_known), 2 * SORTED
+        sample = np.sort(scores[:, :: scores.shape[1] // SAMPLED], axis=1)
+        _lower(floor, sample, n_known)
+        n_best, width = np.empty(n, dtype=np.int64), 2 * SORTED
         while True:
-            found = np.full((len(scores), width), np.nan, dtype=np.float32)
-            columns = np.empty((len(scores), width), dtype=np.int32)
-            _take_above(scores, self._floor, found, columns, self._n_sorted)
-            width = int(self._n_sorted.max(initial=0))
-            if width <= found.shape[1]:
+            best = np.empty((n, width), dtype=np.float32)
+            columns = np.empty((n, width), dtype=np.int32)
+            _take_above(scores, floor, best, columns, n_best)
+            width = int(n_best.max(initial=0))
+            if width <= best.shape[1]:
                 break
-        self._columns = found, columns
-        self._above = np.sort(found, axis=1)
+        self._columns = best, columns
+        self._ladder = Ladder(np.sort(best, axis=1), n_best, floor, sample, n_known)
 
     def best(self, k: int) -> Rows:
         """Columns of the k best of each row in their own order, ties by column, ``(n, k)``; -1 pads."""
-        n_wanted = np.minimum(self._n_known, k)
-        least = np.array([self._least(row, n) for row, n in enumerate(n_wanted)], dtype=np.float32)
+        n_wanted = np.minimum(self._moments.n_known, k)
         out = np.full((len(self.scores), k), -1, dtype=np.int32)
-        if self._columns is not None and (n_wanted <= self._n_sorted).all():
-            _best_of(*self._columns, self._n_sorted, least, n_wanted, out)
-        else:
-            _best(self.scores, least, n_wanted - _n_above(self.scores, least), out)
+        left = np.arange(len(out))
+        if self._columns is not None:
+            found, columns = self._columns
+            best, n_best, floor, *_ = self._ladder
+            done = _best_of(self.scores, found, columns, best, n_best, floor, n_wanted, out)
+            left = np.flatnonzero(~done)
+        if len(left):
+            scores, n = self.scores[left], n_wanted[left]
+            least = np.array(
+                [self._least(row, n_wanted[row]) for row in left.tolist()], dtype=np.float32
+            )
+            rest = out[left]
+            _best(scores, least, n - _n_above(scores, least), rest)
+            out[left] = rest
         return out
 
     def among(self, item_rows: Rows, k: int) -> Rows:
@@ -76,54 +123,22 @@ class Standings:
         """The n-th best score of a row that has so many; infinite for none."""
         if n == 0:
             return np.float32(np.inf)
-        n_sorted, floor = self._n_sorted[row], self._floor[row]
-        if n <= n_sorted:
-            return np.float32(self._above[row, n_sorted - n])
-        if np.count_nonzero(self.scores[row] >= floor) >= n:
-            return np.float32(floor)
-        return np.float32(np.sort(self.scores[row])[self._n_known[row] - n])
+        n_best = self._ladder.n_best[row]
+        if n <= n_best:
+            return np.float32(self._ladder.best[row, n_best - n])
+        return np.float32(np.sort(self.scores[row])[self._moments.n_known[row] - n])
 
-    def at(self, columns: Ints | Rows, scaling: Scaling) -> Floats:
-        """As `scale`, for some columns of each row alone: in a fraction of the time.
+    def tell(self, item_row: Rows, score: Floats, rank: Floats) -> None:
+        """Write what is said of some items of each row.
 
         Args:
-            columns: Shape ``(n, L)``, from 0.
-            scaling: See `scale`. Reciprocal ranks that rest on the sample are off by less than 0.01.
-
-        Returns:
-            Shape ``(n, L)``.
+            item_row: Shape ``(n, L)``; -1 pads.
+            score: To write z-scores to, ``(n, L)``; NaN where there is no score.
+            rank: To write reciprocal ranks to. Those that rest on the sample are off by less than 0.01.
         """
-        if scaling == "zscore":
-            out = np.empty(columns.shape, dtype=np.float32)
-            _zscore_at(self.scores, columns, out)
-            return out
-        picked = np.take_along_axis(self.scores, columns, axis=1)
-        ladder = Ladder(self._above, self._n_sorted, self._floor, self._sample, self._n_known)
-        return ladder.reciprocal_ranks(picked)
-
-
-class Ladder(NamedTuple):
-    """What ranks are read off, for n requests.
-
-    Attributes:
-        best: All scores above ``floor``, ascending, and then whatever, ``(n, W)``.
-        n_best: How many they are, ``(n,)``.
-        floor: The score that is no longer among them, ``(n,)``.
-        sample: Of all scores, ascending, NaN at the end; it tells the ranks below the floor.
-        n_known: How many scores there are, ``(n,)``.
-    """
-
-    best: Floats
-    n_best: Ints
-    floor: Floats
-    sample: Floats
-    n_known: Ints
-
-    def reciprocal_ranks(self, values: Floats) -> Floats:
-        """Of some scores, ``(n, L)``; NaN stays."""
-        out = np.empty(values.shape, dtype=np.float32)
-        _reciprocal_ranks(values, *self, out)
-        return out
+        values = np.empty(item_row.shape, dtype=np.float32)
+        _pick(self.scores, item_row, self._moments.mean, self._moments.inverse, values, score)
+        self._ladder.write(values, rank)
 
 
 def _n_above(scores: Floats, least: Floats) -> Ints:
@@ -131,6 +146,12 @@ def _n_above(scores: Floats, least: Floats) -> Ints:
     out = np.empty(len(scores), dtype=np.int64)
     _count_above(scores, least, out)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(scores: Floats, n_known: Ints, mean: Doubles, inverse: Doubles) -> None:
+    for row in range(len(scores)):
+        n_known[row], mean[row], inverse[row] = measure(scores[row])
 
 
 # Loops over whole rows count up by one from 0 and know no branch: so they run as vectors.
@@ -156,37 +177,61 @@ def _lower(floor: Floats, sample: Floats, n_known: Ints) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _take_above(scores: Floats, floor: Floats, out: Floats, columns: Rows, n: Ints) -> None:
-    """The scores above the floor of each row and where they are, as far as there is room; how many."""
+    """The scores above the floor of each row and where they are, as far as there is room, then NaN; how many."""
+    is_above = np.zeros(-(-scores.shape[1] // WORD) * WORD, dtype=np.uint8)
+    words = is_above.view(np.uint64)
     for row in range(len(scores)):
         values, bound, size = scores[row], floor[row], 0
-        some = _some_above(values, bound)
-        for block in range(len(some)):
-            if not some[block]:
+        for place in range(len(values)):
+            is_above[place] = values[place] > bound
+        for word in range(len(words)):
+            if words[word] == 0:  # so are most
                 continue
-            for place in range(block * BLOCK, min((block + 1) * BLOCK, len(values))):
-                if values[place] > bound:
+            for place in range(word * WORD, (word + 1) * WORD):
+                if is_above[place]:
                     if size < out.shape[1]:
                         out[row, size], columns[row, size] = values[place], place
                     size += 1
+        out[row, size:] = np.nan
         n[row] = size
 
 
 @numba.njit(cache=True, nogil=True)
 def _best_of(  # noqa: PLR0917  (kernels know no keywords)
-    values: Floats, columns: Rows, n_values: Ints, least: Floats, n_wanted: Ints, out: Rows
-) -> None:
-    """As `_best`, where all of the best are among some values."""
-    for row in range(len(values)):
-        n, bound, size = n_values[row], least[row], 0
-        ties = n_wanted[row]
-        for place in range(n):
-            ties -= values[row, place] > bound
-        for place in range(n):
-            value = values[row, place]
-            if value > bound or (value == bound and ties > 0):
-                ties -= value == bound
-                out[row, size] = columns[row, place]
-                size += 1
+    scores: Floats,
+    found: Floats,
+    columns: Rows,
+    best: Floats,
+    n_best: Ints,
+    floor: Floats,
+    n_wanted: Ints,
+    out: Rows,
+) -> Bools:
+    """As `_best`, from the scores above the floor and those on it; whether these were enough."""
+    done = np.ones(len(scores), dtype=np.bool_)
+    for row in range(len(scores)):
+        n, wanted, size = n_best[row], n_wanted[row], 0
+        if wanted <= n:
+            bound, ties = best[row, n - wanted] if wanted > 0 else np.float32(np.inf), wanted
+            for place in range(n):
+                ties -= found[row, place] > bound
+            for place in range(n):
+                value = found[row, place]
+                if value > bound or (value == bound and ties > 0):
+                    ties -= value == bound
+                    out[row, size] = columns[row, place]
+                    size += 1
+            continue
+        column, bound = 0, floor[row]
+        while size < wanted - n and column < scores.shape[1]:
+            out[row, size] = column
+            size += scores[row, column] == bound
+            column += 1
+        done[row] = size == wanted - n
+        if done[row]:
+            out[row, size:wanted] = columns[row, :n]
+            out[row, :wanted].sort()
+    return done
 
 
 @numba.njit(cache=True, nogil=True)
@@ -218,49 +263,24 @@ def _some_above(values: Floats, bound: float) -> Bools:
 
 
 @numba.njit(cache=True, nogil=True)
-def _reciprocal_ranks(  # noqa: PLR0917  (kernels know no keywords)
+def _pick(  # noqa: PLR0917  (kernels know no keywords)
+    scores: Floats,
+    item_row: Rows,
+    mean: Doubles,
+    inverse: Doubles,
     values: Floats,
-    best: Floats,
-    n_best: Ints,
-    floor: Floats,
-    sample: Floats,
-    n_known: Ints,
-    out: Floats,
+    score: Floats,
 ) -> None:
-    for row in range(values.shape[0]):
-        n_sampled = int(np.searchsorted(sample[row], np.float32(np.nan)))
-        for place in range(values.shape[1]):
-            value = values[row, place]
-            if np.isnan(value):
-                out[row, place] = np.nan
-                continue
-            if value >= floor[row]:
-                n_better = _n_beyond(best[row], n_best[row], value)
-            else:
-                n_better = _n_beyond(sample[row], n_sampled, value) * n_known[row] // n_sampled
-                n_better = max(n_better, n_best[row] + 1)
-            out[row, place] = (OFFSET + 1) / (OFFSET + n_better + 1)
+    """Scores of some items, NaN for -1, as they are and on their scale."""
+    for row in range(item_row.shape[0]):
+        for place in range(item_row.shape[1]):
+            column = item_row[row, place]
+            value = scores[row, column] if column >= 0 else np.float32(np.nan)
+            values[row, place] = value
+            score[row, place] = (value - mean[row]) * inverse[row]
 
 
 @numba.njit(cache=True, nogil=True)
-def _n_beyond(ascending: Floats, n: int, value: float) -> int:
-    """How many of the first n are larger than a value; bisection in which nothing branches."""
-    first, left = 0, n
-    while left > 0:
-        half = (left + 1) // 2
-        first += half * (ascending[first + half - 1] <= value)
-        left -= half
-    return n - first
-
-
-@numba.njit(cache=True, nogil=True)
-def _zscore_at(scores: Floats, columns: Ints | Rows, out: Floats) -> None:
-    for row in range(scores.shape[0]):
-        mean, inverse = centre(scores[row])
-        for place in range(columns.shape[1]):
-            out[row, place] = (scores[row, columns[row, place]] - mean) * inverse
-
-
 def moments_without(
     n: float, mean: float, squares: float, gone: Doubles
 ) -> tuple[float, float, float]:
@@ -274,7 +294,3 @@ def moments_without(
     after = mean + (mean * len(gone) - gone.sum()) / left
     rest = squares + n * (mean - after) ** 2 - np.square(gone - after).sum()
     return left, after, rest if rest > ROUNDING * max(squares, 1e-300) else 0.0
-
-
-ROUNDING = 1e-12
-"""Share of a sum of squares that rounding may leave where nothing is left."""

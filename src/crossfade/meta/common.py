@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfade.arrays import top_k
 from crossfade.data import Queries
-from crossfade.fusion.scaling import OFFSET, Scaling
+from crossfade.fusion.scaling import OFFSET
 from crossfade.fusion.standings import moments_without
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Floats, Ints, Rows
@@ -55,45 +55,74 @@ class CommonStandings:
 
     def __init__(self, common: Common, queries: Queries, exclude_seen: bool) -> None:
         self._common = common
-        self._seen = seen_of(queries, exclude_seen)
+        self._indptr, self._seen = seen_parts(queries, exclude_seen)
 
     def best(self, k: int) -> Rows:
         """As `Standings.best`."""
-        out = np.full((len(self._seen), k), -1, dtype=np.int32)
-        for row, seen in enumerate(self._seen):
-            first = self._common.first(k + len(seen))
-            mine = first[~np.isin(first, seen)][:k]
-            out[row, : len(mine)] = np.sort(mine)
+        longest = int(np.diff(self._indptr).max(initial=0))
+        out = np.full((len(self._indptr) - 1, k), -1, dtype=np.int32)
+        _first_unseen(self._common.first(k + longest), self._indptr, self._seen, out)
         return out
 
     def among(self, item_rows: Rows, k: int) -> Rows:
         """As `Standings.among`."""
-        places = top_k(self._scores(np.tile(item_rows, (len(self._seen), 1))), k)
+        scores = np.tile(self._common.scores[item_rows], (len(self._indptr) - 1, 1))
+        for row in range(len(scores)):
+            _blank(scores[row], item_rows, self._seen[self._indptr[row] : self._indptr[row + 1]])
+        places = top_k(scores, k)
         return np.where(places >= 0, item_rows[places], -1).astype(np.int32)
 
-    def at(self, columns: Ints | Rows, scaling: Scaling) -> Floats:
-        """As `Standings.at`; all ranks are exact."""
-        scores, common = self._scores(columns), self._common
-        out = np.empty(columns.shape, dtype=np.float32)
-        for row, seen in enumerate(self._seen):
-            gone = common.scores[seen]
-            gone = gone[~np.isnan(gone)]
-            if scaling == "zscore":
-                n, mean, squares = moments_without(
-                    common.n_known, common.mean, common.squares, gone.astype(np.float64)
-                )
-                out[row] = (scores[row] - mean) * (1 / np.sqrt(squares / n) if squares > 0 else 0.0)
-                continue
-            gone_better = len(gone) - np.searchsorted(np.sort(gone), scores[row], "right")
-            better = common.n_better[columns[row]] - gone_better
-            out[row] = (OFFSET + 1) / (OFFSET + better + 1)
-        out[np.isnan(scores)] = np.nan
-        return out
+    def tell(self, item_row: Rows, score: Floats, rank: Floats) -> None:
+        """As `Standings.tell`; all ranks are exact."""
+        common = self._common
+        facts = (common.n_known, common.mean, common.squares)
+        seen = (self._indptr, self._seen)
+        _tell(common.scores, common.n_better, facts, *seen, item_row, score, rank)
 
-    def _scores(self, columns: Ints | Rows) -> Floats:
-        scores: Floats = self._common.scores[columns]
-        blank_seen(scores, columns, self._seen)
-        return scores
+
+@numba.njit(cache=True, nogil=True)
+def _first_unseen(first: Rows, indptr: Ints, seen: Rows, out: Rows) -> None:
+    for row in range(len(out)):
+        mine, size = seen[indptr[row] : indptr[row + 1]], 0
+        for item in first:
+            if size == out.shape[1]:
+                break
+            if not _is_in(item, mine):
+                out[row, size] = item
+                size += 1
+        out[row, :size].sort()
+
+
+@numba.njit(cache=True, nogil=True)
+def _tell(  # noqa: PLR0917  (kernels know no keywords)
+    scores: Floats,
+    n_better: Ints,
+    facts: tuple[int, float, float],
+    indptr: Ints,
+    seen: Rows,
+    item_row: Rows,
+    score: Floats,
+    rank: Floats,
+) -> None:
+    n_known, mean_of_all, squares_of_all = facts
+    for row in range(item_row.shape[0]):
+        mine = seen[indptr[row] : indptr[row + 1]]
+        gone = scores[mine]
+        gone = gone[~np.isnan(gone)]
+        gone.sort()
+        left, mean, squares = moments_without(
+            float(n_known), mean_of_all, squares_of_all, gone.astype(np.float64)
+        )
+        inverse = 1 / np.sqrt(squares / left) if squares > 0 else 0.0
+        for place in range(item_row.shape[1]):
+            item = item_row[row, place]
+            if item < 0 or np.isnan(scores[item]) or _is_in(item, mine):
+                score[row, place] = rank[row, place] = np.nan
+                continue
+            score[row, place] = (scores[item] - mean) * inverse
+            gone_better = len(gone) - _n_up_to(gone, scores[item])
+            better = n_better[item] - gone_better
+            rank[row, place] = (OFFSET + 1) / (OFFSET + better + 1)
 
 
 def blank_seen(scores: Floats, columns: Ints | Rows, seen: Sequence[Rows]) -> None:
@@ -105,16 +134,35 @@ def blank_seen(scores: Floats, columns: Ints | Rows, seen: Sequence[Rows]) -> No
 @numba.njit(cache=True, nogil=True)
 def _blank(scores: Floats, columns: Ints | Rows, seen: Rows) -> None:
     for place in range(len(columns)):
-        at = np.searchsorted(seen, columns[place])
-        if at < len(seen) and seen[at] == columns[place]:
+        if _is_in(columns[place], seen):
             scores[place] = np.nan
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_in(item: int, ascending: Rows) -> bool:
+    at = _n_up_to(ascending, item)
+    return bool(at > 0 and ascending[at - 1] == item)
+
+
+@numba.njit(cache=True, nogil=True)
+def _n_up_to(ascending: Floats | Rows, value: float) -> int:
+    """How many are no larger than a value; bisection in which nothing branches."""
+    first, left = 0, len(ascending)
+    while left > 0:
+        half = (left + 1) // 2
+        first += half * (ascending[first + half - 1] <= value)
+        left -= half
+    return first
 
 
 def seen_of(queries: Queries, exclude_seen: bool) -> Sequence[Rows]:
     """Items that each request may not list because they are in its history, ascending."""
-    if not exclude_seen:
-        return [queries.item_row[:0]] * len(queries)
-    return [
-        np.unique(queries.item_row[start:stop]).astype(np.int32)
-        for start, stop in pairwise(queries.indptr)
-    ]
+    indptr, seen = seen_parts(queries, exclude_seen)
+    return [seen[start:stop] for start, stop in pairwise(indptr)]
+
+
+def seen_parts(queries: Queries, exclude_seen: bool) -> tuple[Ints, Rows]:
+    """As `seen_of`, one after the other, and where each begins, ``(n + 1,)``."""
+    if exclude_seen:
+        return queries.seen_parts[:2]
+    return np.zeros_like(queries.indptr), queries.item_row[:0]

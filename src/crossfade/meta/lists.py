@@ -18,7 +18,7 @@ from crossfade.meta.common import Common, CommonStandings
 from crossfade.meta.context import ContextReader
 from crossfade.meta.last import Last
 from crossfade.meta.nearest import Near, NearStandings
-from crossfade.meta.signals import allowed_scores, union
+from crossfade.meta.signals import measured_scores, union
 from crossfade.recommenders.base import Recommender
 from crossfade.types import Bools, Csr, Floats, Rows
 
@@ -156,8 +156,11 @@ class ListBuilder:
                 if not whole and label in self._common:
                     found.append(CommonStandings(self._common[label], batch, self.exclude_seen))
                     continue
-                scores = allowed_scores(base, batch, self.exclude_seen, self.candidates, room)
-                found.append(Standings(scores))
+                found.append(
+                    Standings(
+                        *measured_scores(base, batch, self.exclude_seen, self.candidates, room)
+                    )
+                )
             yield place, found
 
     def _signals(self, queries: Queries, told: Sequence[_Told]) -> tuple[Signals, Rows]:
@@ -193,13 +196,10 @@ def _without(one: Standing, hidden: Csr | None, only: Bools | None) -> Floats:
 
 def _told(standings: Sequence[Standing], item_row: Rows) -> _Told:
     """What each base says of some candidates, -1 at the end of shorter lists."""
-    mask = item_row >= 0
-    columns = np.where(mask, item_row, 0)
-    score, rank = (
-        np.stack([one.at(columns, name) for one in standings], axis=-1)
-        for name in ("zscore", "reciprocal_rank")
-    )
-    score[~mask], rank[~mask] = np.nan, np.nan
+    shape = (*item_row.shape, len(standings))
+    score, rank = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+    for base, one in enumerate(standings):
+        one.tell(item_row, score[:, :, base], rank[:, :, base])
     return _Told(item_row, score, rank)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from crossfade.data import Queries
 from crossfade.errors import BundleError, ConfigError
-from crossfade.fusion.scaling import Scaling
-from crossfade.fusion.standings import SAMPLED, Ladder, moments_without
+from crossfade.fusion.ranks import Ladder
+from crossfade.fusion.standings import SAMPLED, moments_without
 from crossfade.index import Index, IndexConfig, build_index
 from crossfade.meta.common import blank_seen, seen_of
 from crossfade.progress import task
@@ -166,13 +166,11 @@ class NearStandings:
         """As `Standings.among`."""
         return self._first(np.tile(item_rows, (len(self._seen), 1)), k)
 
-    def at(self, columns: Ints | Rows, scaling: Scaling) -> Floats:
-        """As `Standings.at`."""
-        scores = self._scores(columns)
-        if scaling == "zscore":
-            mean, inverse = self._centre()
-            return ((scores - mean[:, None]) * inverse[:, None]).astype(np.float32)
-        return self._ladder.reciprocal_ranks(scores)
+    def tell(self, item_row: Rows, score: Floats, rank: Floats) -> None:
+        """As `Standings.tell`."""
+        scores, (mean, inverse) = self._scores(item_row), self._centre()
+        score[:] = (scores - mean[:, None]) * inverse[:, None]
+        self._ladder.write(scores, rank)
 
     def _first(self, columns: Rows, k: int) -> Rows:
         """The k best of some columns, ties by column, in the order of columns; -1 pads."""

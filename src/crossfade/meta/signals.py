@@ -12,11 +12,11 @@ from crossfade.data import Queries
 from crossfade.data.splits import Trial
 from crossfade.evaluation.judge import Scorer
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.scaling import Scaling
-from crossfade.fusion.standings import Standings
+from crossfade.fusion.scaling import Scaling, measure
+from crossfade.fusion.standings import Moments, Standings
 from crossfade.progress import task
 from crossfade.rng import generator
-from crossfade.types import Bools, Csr, Floats, Ints, Rows
+from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
 
 MAX_CELLS = 20_000_000
 """Scores held at once while signals are built (80 MB per base)."""
@@ -102,8 +102,18 @@ def allowed_scores(
     queries: Queries,
     exclude_seen: bool,
     candidates: Bools | None = None,
-    room: Floats | None = None,
 ) -> Floats:
+    """As `measured_scores`, without their moments."""
+    return measured_scores(base, queries, exclude_seen, candidates)[0]
+
+
+def measured_scores(
+    base: Scorer,
+    queries: Queries,
+    exclude_seen: bool,
+    candidates: Bools | None = None,
+    room: Floats | None = None,
+) -> tuple[Floats, Moments]:
     """Scores with NaN also where an item may not be recommended, and where one is infinite.
 
     Some models write minus infinity where they cannot score, and one infinite score would leave
@@ -116,12 +126,22 @@ def allowed_scores(
     allowed = np.ones(queries.n_items, dtype=np.bool_) if candidates is None else candidates
     seen = queries.item_row if exclude_seen else queries.item_row[:0]
     indptr = queries.indptr if exclude_seen else np.zeros_like(queries.indptr)
-    _allow(found, allowed, indptr, seen, scores)
-    return scores
+    moments = Moments.empty(len(queries))
+    _allow(found, allowed, indptr, seen, scores, *moments)
+    return scores, moments
 
 
 @numba.njit(cache=True, nogil=True)
-def _allow(found: Floats, allowed: Bools, indptr: Ints, seen: Rows, out: Floats) -> None:
+def _allow(  # noqa: PLR0917  (kernels know no keywords)
+    found: Floats,
+    allowed: Bools,
+    indptr: Ints,
+    seen: Rows,
+    out: Floats,
+    n_known: Ints,
+    mean: Doubles,
+    inverse: Doubles,
+) -> None:
     nothing = np.float32(np.nan)
     for row in range(found.shape[0]):
         values, line = found[row], out[row]
@@ -131,6 +151,7 @@ def _allow(found: Floats, allowed: Bools, indptr: Ints, seen: Rows, out: Floats)
             line[column] = value if fine else nothing
         for place in range(indptr[row], indptr[row + 1]):
             line[seen[place]] = np.nan
+        n_known[row], mean[row], inverse[row] = measure(line)  # while it is in the cache
 
 
 def union(proposed: Sequence[Rows]) -> Rows:
@@ -164,11 +185,15 @@ def _label(
 ) -> LabelledSignals:
     mask = item_row >= 0
     columns = np.where(mask, item_row, 0)
-    score = np.stack([Standings(s).at(columns, scaling) for s in raw], axis=-1)
-    score[~mask] = np.nan
+    score, rank = (np.empty((*mask.shape, len(raw)), dtype=np.float32) for _ in range(2))
+    for base, scores in enumerate(raw):
+        Standings(scores).tell(item_row, score[:, :, base], rank[:, :, base])
     wanted = np.take_along_axis(relevant.toarray() > 0, columns, axis=1) & mask
     return LabelledSignals(
-        Signals(score, mask), item_row, wanted, np.diff(relevant.indptr).astype(np.float64)
+        Signals(score if scaling == "zscore" else rank, mask),
+        item_row,
+        wanted,
+        np.diff(relevant.indptr).astype(np.float64),
     )
 
 

@@ -8,9 +8,8 @@ import numba
 import numpy as np
 
 from crossfade.data import Queries
-from crossfade.recommenders.history import HistoryConfig, history_weights
-from crossfade.recommenders.kernels import CsrParts
-from crossfade.types import Bools, Csr, Doubles, Floats, Ints, Rows
+from crossfade.recommenders.history import HistoryConfig, weighted_parts
+from crossfade.types import Bools, Csr, CsrParts, Doubles, Floats, Ints, Rows
 
 NONE = -1
 """In ``history_row`` and ``attribute``: no history item, no attribute."""
@@ -158,8 +157,9 @@ def rest_of(query: Queries, item_rows: Rows, support: Ints | Bools) -> Floats:
 
 
 def weighted_items(query: Queries, config: HistoryConfig) -> tuple[Rows, Floats]:
-    """Items of one request's history, ascending, and their weights; see `weighted_history`."""
-    return query.positives.indices.astype(np.int32, copy=False), history_weights(query, config)
+    """Items of one request's history, ascending, and their weights; see `weighted_parts`."""
+    _, liked, weight = weighted_parts(query, config)
+    return liked, weight
 
 
 def without(queries: Queries, item_rows: Rows | Sequence[int]) -> Queries:

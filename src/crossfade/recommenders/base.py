@@ -14,9 +14,9 @@ from crossfade.config import Settings, validate
 from crossfade.data import Dataset, Queries
 from crossfade.errors import NotFittedError
 from crossfade.recommenders.attribution import Attribution, Basis, spread_out
-from crossfade.recommenders.kernels import CsrParts, csr_parts
+from crossfade.recommenders.kernels import csr_parts
 from crossfade.rng import generator
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Floats, Ints, Rows
+from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, CsrParts, Floats, Ints, Rows
 
 EVIDENCE = ("history_count", "item_support", "neighbour_similarity", "recency_days")
 """What a score rests on, in this order: positive events in the history; users with a
@@ -111,6 +111,7 @@ class Recommender(ABC, Generic[C]):
     def __init__(self, config: C | None = None) -> None:
         self.config: C = config if config is not None else self.Config()  # type: ignore[assignment]
         self._support: Ints | None = None
+        self._kept_supported: tuple[Ints, Bools] | None = None
         self._kept_csr: dict[int, tuple[Csr, CsrParts]] = {}
 
     def __repr__(self) -> str:
@@ -184,6 +185,14 @@ class Recommender(ABC, Generic[C]):
                 f"{self.name} has not been fitted; call fit(dataset) or load a bundle first"
             )
         return self._support
+
+    @property
+    def supported(self) -> Bools:
+        """Items with any `support`, shape ``(n_items,)``."""
+        kept, support = self._kept_supported, self.support
+        if kept is None or kept[0] is not support:  # made once for all requests
+            kept = self._kept_supported = (support, support > 0)
+        return kept[1]
 
     def fit(self, dataset: Dataset, seed: int = 0) -> Self:
         """Learn from a data set; a second fit forgets the first.
@@ -360,8 +369,18 @@ def mask_unscorable(scores: Floats, queries: Queries, scorable: Bools) -> Floats
 
 def answerable(queries: Queries, scorable: Bools) -> Bools:
     """Which requests have a positive event on an item the model knows, shape ``(n,)``."""
-    useful = queries.owner[(queries.strength > 0) & scorable[queries.item_row]]
-    return np.asarray(np.bincount(useful, minlength=len(queries)) > 0)
+    out = np.zeros(len(queries), dtype=np.bool_)
+    _answerable(queries.indptr, queries.item_row, queries.strength, scorable, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _answerable(
+    indptr: Ints, item_row: Rows, strength: Floats, scorable: Bools, out: Bools
+) -> None:
+    for row in range(len(out)):
+        for event in range(indptr[row], indptr[row + 1]):
+            out[row] |= strength[event] > 0 and scorable[item_row[event]]
 
 
 @numba.njit(cache=True, nogil=True)

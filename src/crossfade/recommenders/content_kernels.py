@@ -3,9 +3,9 @@
 import numba
 import numpy as np
 
-from crossfade.recommenders.kernels import CsrParts, csr_parts, transposed
+from crossfade.recommenders.kernels import csr_parts, transposed
 from crossfade.threads import over
-from crossfade.types import Csr, Floats, Ints, Rows
+from crossfade.types import Csr, CsrParts, Floats, Ints, Rows
 
 Words = tuple[Ints, Rows, Floats, int]
 """Descriptions without tags: ``indptr``, words, values, and how many words there are."""
@@ -185,7 +185,7 @@ def _score_all(  # noqa: PLR0917
         for at in range(n_touched):
             weight = profile[touched[at]] / length
             for place in range(indptr[touched[at]], indptr[touched[at] + 1]):
-                line[items[place]] += weight * item_values[place]
+                line[np.uint32(items[place])] += weight * item_values[place]
         # Items that this person tagged look different to them.
         for at in range(theirs[3], len(theirs[1]) if length > 0 else 0):
             item = theirs[1][at]

@@ -18,10 +18,10 @@ from crossfade.recommenders.content_kernels import (
     postings_of,
 )
 from crossfade.recommenders.content_parts import Descriptions, content_parts
-from crossfade.recommenders.history import HistoryConfig, weighted_history
-from crossfade.recommenders.kernels import CsrParts, csr_parts
+from crossfade.recommenders.history import HistoryConfig, weighted_parts
+from crossfade.recommenders.kernels import csr_parts
 from crossfade.recommenders.labels import stated_labels
-from crossfade.types import Arrays, Csr, Floats, Rows
+from crossfade.types import Arrays, Csr, CsrParts, Floats, Rows
 
 
 class ContentKNNConfig(HistoryConfig):
@@ -87,7 +87,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         self._postings = None
 
     def _score(self, queries: Queries) -> Floats:
-        history = weighted_history(queries, self.config)
+        history = weighted_parts(queries, self.config)
         return self._cosines(history, queries.user_row, None, self._stated(queries))
 
     def _stated(self, queries: Queries) -> CsrParts:
@@ -108,7 +108,7 @@ class ContentKNN(Recommender[ContentKNNConfig]):
         """Shrunk cosine of the descriptions, everybody's tags included; see `Recommender.similar`."""
         one = Csr((np.ones(1, dtype=np.float32), ([0], [item_row])), shape=(1, len(self.support)))
         stranger = np.array([-1], dtype=np.int32)
-        similarity: Floats = self._cosines(one, stranger, None)[0]
+        similarity: Floats = self._cosines(csr_parts(one), stranger, None)[0]
         similarity[item_row] = np.nan
         return similarity
 
@@ -119,22 +119,22 @@ class ContentKNN(Recommender[ContentKNNConfig]):
             (np.ones(len(liked), dtype=np.float32), (np.arange(len(liked)), liked)), shape=shape
         )
         asking = np.repeat(query.user_row, len(liked))
-        similarities = self._cosines(each, asking, item_rows)
+        similarities = self._cosines(csr_parts(each), asking, item_rows)
         # fmax passes NaN over, and leaves it where no item of the history has a description.
         nearest: Floats = np.fmax.reduce(similarities, axis=0, initial=np.nan)
         return nearest
 
     def _cosines(
         self,
-        history: Csr,
+        history: CsrParts,
         user_rows: Rows,
         item_rows: Rows | None,
         stated: CsrParts | None = None,
     ) -> Floats:
         """Of some items, or of all where ``item_rows`` is None; NaN without a description."""
         if stated is None:
-            stated = _nothing_stated(history.shape[0])
-        asked = (*csr_parts(history), *stated, self._owners(user_rows))
+            stated = _nothing_stated(len(history[0]) - 1)
+        asked = (*history, *stated, self._owners(user_rows))
         described, own = self._described()
         if item_rows is not None:
             return cosines_of(asked, described, own, item_rows)

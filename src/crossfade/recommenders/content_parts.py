@@ -14,8 +14,8 @@ from crossfade.recommenders.attribution import (
     sieve_of,
 )
 from crossfade.recommenders.content import LabelWords
-from crossfade.recommenders.kernels import CsrParts, factor_products
-from crossfade.types import Floats, Ints, Rows
+from crossfade.recommenders.kernels import factor_products
+from crossfade.types import CsrParts, Floats, Ints, Rows
 
 
 class Descriptions(NamedTuple):

@@ -17,14 +17,14 @@ from crossfade.recommenders.base import (
 )
 from crossfade.recommenders.kernels import (
     Counting,
-    Turned,
     cosines,
     counted,
     counted_values,
+    csr_parts,
     gram,
-    whole_products,
 )
-from crossfade.types import Arrays, Csr, Floats, Rows
+from crossfade.recommenders.products import Tiled, whole_products
+from crossfade.types import Arrays, Csr, CsrParts, Floats, Rows
 
 
 class FactorConfig(Settings):
@@ -63,7 +63,7 @@ class FactorRecommender(Recommender[C]):
 
     def __init__(self, config: C | None = None) -> None:
         super().__init__(config)
-        self._turned = Turned()
+        self._tiled = Tiled()
 
     @abstractmethod
     def _train(self, evidence: Csr, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -72,9 +72,20 @@ class FactorRecommender(Recommender[C]):
         Users and items without evidence get a vector of zeros.
         """
 
-    @abstractmethod
     def fold_in_users(self, evidence: Csr) -> Floats:
-        """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
+        """Vectors of new users, items fixed.
+
+        Args:
+            evidence: Shape ``(n, n_items)``.
+
+        Returns:
+            Shape ``(n, factors)``; 0 for a user without evidence.
+        """
+        return self._fold_in_users(csr_parts(evidence))
+
+    @abstractmethod
+    def _fold_in_users(self, evidence: CsrParts) -> Floats:
+        """As `fold_in_users`."""
 
     @property
     def _item_gram(self) -> Floats:
@@ -119,25 +130,26 @@ class FactorRecommender(Recommender[C]):
 
     def _score(self, queries: Queries) -> Floats:
         vectors = self._folded(queries)
-        return mask_unscorable(self._products(vectors), queries, self.support > 0)
+        return mask_unscorable(self._products(vectors), queries, self.supported)
 
     def _folded(self, queries: Queries) -> Floats:
-        return self.fold_in_users(counted(queries.positives, self.config.counting))
+        indptr, liked, summed = queries.positive_parts
+        return self._fold_in_users((indptr, liked, counted_values(summed, self.config.counting)))
 
     def products(self, queries: Queries) -> Products:
         """See `Recommender.products`."""
-        vectors, known = self._folded(queries), self.support > 0
+        vectors, known = self._folded(queries), self.supported
         vectors[~answerable(queries, known)] = np.nan
         return Products(vectors, self._item, known)
 
     def _products(self, vectors: Floats) -> Floats:
         """Of users' vectors with those of all items, ``(n, n_items)``."""
-        return whole_products(vectors, self._turned(self._item))
+        return whole_products(vectors, self._tiled(self._item))
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """The folded-in vector is a sum over the history, so is its product with an item's."""
-        liked = query.positives.indices.astype(np.int32, copy=False)
-        evidence = counted_values(query.positives.data, self.config.counting)
+        _, liked, summed = query.positive_parts
+        evidence = counted_values(summed, self.config.counting)
         parts, left = self._parts(liked, evidence, item_rows)
         rest = rest_of(query, item_rows, self.support)
         return of_parts(item_rows, liked, parts, rest + left)

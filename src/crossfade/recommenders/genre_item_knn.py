@@ -83,7 +83,7 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
         self._own = np.where(has_kind, believed, 1.0).astype(np.float32)
         # Items of no known kind have their own score, in a catalogue that knows kinds at all.
         known_kind = has_kind & (label_mass.sum() + creator_mass.sum() > 0)
-        self._scorable = (known_kind | (self.support > 0)) & self._knows_kinds
+        self._scorable = (known_kind | self.supported) & self._knows_kinds
 
     @property
     def _knows_kinds(self) -> bool:
@@ -101,7 +101,7 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
 
     def _score(self, queries: Queries) -> Floats:
         scores = self._sums(weighted_history(queries, self.config))
-        useful = queries.owner[(queries.strength > 0) & (self.support > 0)[queries.item_row]]
+        useful = queries.owner[(queries.strength > 0) & self.supported[queries.item_row]]
         scores[np.bincount(useful, minlength=len(queries)) == 0] = np.nan
         scores[:, ~self._scorable] = np.nan
         return scores

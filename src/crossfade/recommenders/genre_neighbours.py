@@ -145,7 +145,7 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
         mass = profile[0, labels]
         per_item = unit.data / np.where(mass > 0, mass, np.float32(1))
         pull = (pull[:, labels] * per_item).astype(np.float32)
-        weight = (weight * (self.support > 0)[liked]).astype(np.float32)
+        weight = (weight * self.supported[liked]).astype(np.float32)
         brought = corner(self._labels.share, liked, labels) * weight[:, None]
         stated = self._labels.stated(query)
         said = corner(stated, np.zeros(1, dtype=np.int32), labels)[0]
@@ -166,7 +166,7 @@ class GenreNeighbours(Recommender[GenreNeighboursConfig]):
         """Items a history gives to each label, shape ``(n, n_labels)``; a taste adds its events."""
         history = weighted_history(queries, self.config)
         # An item nobody wanted yet is no evidence of what its people want.
-        weights = history.data * (self.support > 0)[history.indices]
+        weights = history.data * self.supported[history.indices]
         history = Csr((weights, history.indices, history.indptr), shape=history.shape)
         profiles = weighted_sparse_sums(history, self._labels.share)
         stated = self._labels.stated(queries)

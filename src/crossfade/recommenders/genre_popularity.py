@@ -82,7 +82,7 @@ class GenrePopularity(Recommender[GenrePopularityConfig]):
         Only items with support tell what is usual; a label that none of them carries gets
         the mean of all. 0 for items without labels.
         """
-        share, played = self._labels.share, self.support > 0
+        share, played = self._labels.share, self.supported
         carries = Csr((np.ones_like(share.data), share.indices, share.indptr), shape=share.shape)
         total, n_played = carries.T @ (popularity * played), carries.T @ played.astype(np.float64)
         overall = popularity[played].mean() if played.any() else 0.0

@@ -5,7 +5,7 @@ import numpy as np
 from crossfade.config import Field, Settings
 from crossfade.data import Queries
 from crossfade.recommenders.kernels import Counting, counted_values
-from crossfade.types import MICROSECONDS_PER_DAY, Csr, Floats
+from crossfade.types import MICROSECONDS_PER_DAY, Csr, CsrParts
 
 
 class HistoryConfig(Settings):
@@ -23,22 +23,22 @@ class HistoryConfig(Settings):
 
 
 def weighted_history(queries: Queries, config: HistoryConfig) -> Csr:
-    """Weights of the positive items of each request, shape ``(n, n_items)``.
+    """Weights of the positive items of each request, shape ``(n, n_items)``; see `weighted_parts`."""
+    indptr, liked, weights = weighted_parts(queries, config)
+    return Csr((weights, liked, indptr), shape=(len(queries), queries.n_items))
+
+
+def weighted_parts(queries: Queries, config: HistoryConfig) -> CsrParts:
+    """Weights of the positive items of each request, items ascending.
 
     The newest event of a history weighs 1, so the scale does not depend on how long
     ago it was; an item's weight fades with its own newest event. Without times
     nothing fades.
     """
-    liked = queries.positives
-    parts = (history_weights(queries, config), liked.indices, liked.indptr)
-    return Csr(parts, shape=liked.shape)
-
-
-def history_weights(queries: Queries, config: HistoryConfig) -> Floats:
-    """The stored values of `weighted_history`, in the order of `Queries.positives`."""
-    weights = counted_values(queries.positives.data, config.counting)
-    if config.history_half_life_days is None or queries.time_us is None or not len(weights):
-        return weights
+    indptr, liked, summed = queries.positive_parts
+    weights = counted_values(summed, config.counting)
+    if config.history_half_life_days is None or queries.time_us is None or not len(liked):
+        return indptr, liked, weights
     wanted = queries.strength > 0
     owner, item, time_us = queries.owner[wanted], queries.item_row[wanted], queries.time_us[wanted]
     # By request, then item, then time: the order of the matrix, newest last in each pair.
@@ -49,5 +49,4 @@ def history_weights(queries: Queries, config: HistoryConfig) -> Floats:
     np.maximum.at(newest_us, owner, time_us)
     age_days = (newest_us[owner] - time_us)[is_last] / MICROSECONDS_PER_DAY
     fade = np.exp2(-age_days / config.history_half_life_days).astype(np.float32)
-    faded: Floats = weights * fade
-    return faded
+    return indptr, liked, weights * fade

@@ -7,9 +7,8 @@ from scipy.sparse import csr_matrix
 from crossfade.config import Field
 from crossfade.recommenders.factor_parts import ridge_parts
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
-from crossfade.recommenders.kernels import csr_parts
 from crossfade.threads import n_threads, one_blas_thread, over
-from crossfade.types import Csr, Floats, Ints, Rows
+from crossfade.types import Csr, CsrParts, Floats, Ints, Rows
 
 
 class IALSConfig(FactorConfig):
@@ -53,20 +52,12 @@ class IALS(FactorRecommender[IALSConfig]):
             als.fit(confidence, show_progress=False)
         return als.user_factors, als.item_factors
 
-    def fold_in_users(self, evidence: Csr) -> Floats:
-        """Vectors of new users in closed form, items fixed.
-
-        Args:
-            evidence: Shape ``(n, n_items)``.
-
-        Returns:
-            Shape ``(n, factors)``; 0 for a user without evidence.
-        """
-        vectors = np.zeros((evidence.shape[0], self._item.shape[1]), dtype=np.float32)
+    def _fold_in_users(self, evidence: CsrParts) -> Floats:
+        vectors = np.zeros((len(evidence[0]) - 1, self._item.shape[1]), dtype=np.float32)
         over(
             _solve,
             len(vectors),
-            *csr_parts(evidence),
+            *evidence,
             np.float32(self.config.alpha),
             self._ridge(),
             self._item,

@@ -16,12 +16,12 @@ from crossfade.recommenders.attribution import (
     weighted_items,
 )
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.history import HistoryConfig, weighted_history
+from crossfade.recommenders.history import HistoryConfig, weighted_parts
 from crossfade.recommenders.kernels import (
     counted,
     csr_parts,
+    sparse_sums,
     transposed,
-    weighted_sparse_sums,
 )
 from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
@@ -66,12 +66,9 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         self._neighbours = nearest_items(by_user, self.config.n_neighbours, self.config.shrink)
 
     def _score(self, queries: Queries) -> Floats:
-        scores = weighted_sparse_sums(
-            weighted_history(queries, self.config),
-            self._neighbours,
-            self._kept_parts(self._neighbours),
-        )
-        return mask_unscorable(scores, queries, self.support > 0)
+        neighbours = self._kept_parts(self._neighbours)
+        scores = sparse_sums(weighted_parts(queries, self.config), neighbours, queries.n_items)
+        return mask_unscorable(scores, queries, self.supported)
 
     def _attribute(self, query: Queries, item_rows: Rows) -> Attribution:
         """Each history item adds its similarity to the item, and nothing else does."""

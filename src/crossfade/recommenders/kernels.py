@@ -11,14 +11,10 @@ import numba
 import numpy as np
 
 from crossfade.threads import one_blas_thread, over
-from crossfade.types import Csr, Floats, Ints, Rows
+from crossfade.types import Csr, CsrParts, Floats, Ints, Rows
 
 Counting = Literal["once", "log", "sum"]
 """What repeats count: nothing more, log2(1 + summed strength), or the summed strength."""
-
-
-CsrParts = tuple[Ints, Rows, Floats]
-"""``indptr``, ``indices`` and ``data`` of a sparse matrix."""
 
 
 def csr_parts(matrix: Csr) -> CsrParts:
@@ -32,18 +28,15 @@ def csr_parts(matrix: Csr) -> CsrParts:
 
 def counted(matrix: Csr, counting: Counting) -> Csr:
     """Summed strengths turned into evidence; the matrix itself is left alone."""
-    if counting == "sum":
-        return matrix
     values = counted_values(matrix.data, counting)
     return Csr((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def counted_values(strength: Floats, counting: Counting) -> Floats:
-    """Evidence for summed strengths above 0."""
+def counted_values(summed: Floats, counting: Counting) -> Floats:
+    """Summed strengths, any shape, turned into evidence."""
     if counting == "sum":
-        return strength
-    values: Floats = np.ones_like(strength) if counting == "once" else np.log2(1 + strength)
-    return values
+        return summed
+    return np.ones_like(summed) if counting == "once" else np.log2(1 + summed)
 
 
 def transposed(matrix: Csr) -> Csr:
@@ -63,10 +56,20 @@ def weighted_sparse_sums(weights: Csr, rows: Csr, parts: CsrParts | None = None)
 
     ``parts`` are those of ``rows``, for who has them already.
     """
-    if parts is None:
-        parts = csr_parts(rows)
-    out = np.zeros((weights.shape[0], rows.shape[1]), dtype=np.float32)
-    over(_add_sparse, len(out), *csr_parts(weights), *parts, out)
+    return sparse_sums(csr_parts(weights), parts or csr_parts(rows), rows.shape[1])
+
+
+def sparse_sums(weights: CsrParts, rows: CsrParts, n_columns: int) -> Floats:
+    """As `weighted_sparse_sums`, of the parts of both matrices."""
+    out = np.zeros((len(weights[0]) - 1, n_columns), dtype=np.float32)
+    over(_add_sparse, len(out), *weights, *rows, out)
+    return out
+
+
+def scattered_products(left: Floats, rows: CsrParts, n_columns: int) -> Floats:
+    """``left @ rows`` for few dense rows, mostly 0, on the left and sparse ones on the right."""
+    out = np.zeros((len(left), n_columns), dtype=np.float32)
+    over(_add_scattered, len(out), left, *rows, out)
     return out
 
 
@@ -81,64 +84,6 @@ def factor_products(left: Floats, right: Floats) -> Floats:
     out = np.empty((len(left), len(right)), dtype=np.float32)
     over(_multiply, len(left), np.ascontiguousarray(left), np.ascontiguousarray(right), out)
     return out
-
-
-class Turned:
-    """Item vectors with the numbers of one factor side by side, as `whole_products` wants them.
-
-    Made when they are first needed and kept with the vectors they belong to; NaN is 0 in them.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[Floats, Floats] | None = None
-
-    def __call__(self, vectors: Floats) -> Floats:
-        """Of shape ``(width, n)`` for vectors ``(n, width)``."""
-        kept = self._kept  # read and written at once, for threads
-        if kept is None or kept[0] is not vectors:
-            kept = self._kept = (vectors, np.ascontiguousarray(np.nan_to_num(vectors).T))
-        return kept[1]
-
-
-def whole_products(left: Floats, right: Floats) -> Floats:
-    """``left @ right`` for few rows on the left and very many columns on the right.
-
-    Rows do not depend on how many there are, as in `factor_products`, and it takes half the time of
-    that: numbers of one factor lie side by side, so nothing has to be added up across a register.
-    """
-    out = np.zeros((len(left), right.shape[1]), dtype=np.float32)
-    over(_add_scaled, len(left), np.ascontiguousarray(left), right, out)
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_scaled(start: int, stop: int, left: Floats, right: Floats, out: Floats) -> None:
-    n_whole = left.shape[1] // 4 * 4
-    for first in range(
-        0, right.shape[1], 4_096
-    ):  # a block stays in the cache while requests meet it
-        last = min(first + 4_096, right.shape[1])
-        for i in range(start, stop):
-            for f in range(0, n_whole, 4):
-                _add_four(
-                    out[i, first:last],
-                    left[i, f : f + 4],
-                    right[f, first:last],
-                    right[f + 1, first:last],
-                    right[f + 2, first:last],
-                    right[f + 3, first:last],
-                )
-            for f in range(n_whole, left.shape[1]):
-                for j in range(first, last):
-                    out[i, j] += left[i, f] * right[f, j]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_four(  # noqa: PLR0917  (kernels know no keywords)
-    out: Floats, scale: Floats, a: Floats, b: Floats, c: Floats, d: Floats
-) -> None:
-    for j in range(len(out)):
-        out[j] += (scale[0] * a[j] + scale[1] * b[j]) + (scale[2] * c[j] + scale[3] * d[j])
 
 
 def cosines(vectors: Floats, row: int) -> Floats:
@@ -193,6 +138,26 @@ def _add_sparse(  # noqa: PLR0917  (kernels know no keywords)
             value, row = values[place], indices[place]
             for other in range(row_indptr[row], row_indptr[row + 1]):
                 out[i, row_indices[other]] += value * row_values[other]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_scattered(  # noqa: PLR0917  (kernels know no keywords)
+    start: int,
+    stop: int,
+    left: Floats,
+    row_indptr: Ints,
+    row_indices: Rows,
+    row_values: Floats,
+    out: Floats,
+) -> None:
+    for i in range(start, stop):
+        line = out[i]
+        for row in range(left.shape[1]):
+            value = left[i, row]
+            if value == 0:
+                continue
+            for place in range(row_indptr[row], row_indptr[row + 1]):
+                line[np.uint32(row_indices[place])] += value * row_values[place]
 
 
 @numba.njit(cache=True, nogil=True)

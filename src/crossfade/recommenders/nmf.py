@@ -8,15 +8,14 @@ from crossfade.progress import track
 from crossfade.recommenders.factor_parts import ridge_parts
 from crossfade.recommenders.factors import FactorConfig, FactorRecommender
 from crossfade.recommenders.kernels import (
-    CsrParts,
     csr_parts,
     factor_products,
     gram,
+    scattered_products,
     transposed,
-    weighted_sparse_sums,
 )
 from crossfade.threads import over
-from crossfade.types import Csr, Doubles, Floats, Ints, Rows
+from crossfade.types import Csr, CsrParts, Doubles, Floats, Ints, Rows
 
 
 class NMFConfig(FactorConfig):
@@ -58,7 +57,7 @@ class NMF(FactorRecommender[NMFConfig]):
     name = "nmf"
     Config = NMFConfig
 
-    _kept_items: tuple[Floats, Csr, CsrParts] | None = None
+    _kept_items: tuple[Floats, CsrParts] | None = None
 
     objective_history: tuple[float, ...] = ()
 
@@ -118,9 +117,8 @@ class NMF(FactorRecommender[NMFConfig]):
             + self.config.sparsity * total
         )
 
-    def fold_in_users(self, evidence: Csr) -> Floats:
-        """Vectors of new users from their evidence ``(n, n_items)``, items fixed."""
-        return self._fold_in(csr_parts(evidence), self._item, self._item_gram)
+    def _fold_in_users(self, evidence: CsrParts) -> Floats:
+        return self._fold_in(evidence, self._item, self._item_gram)
 
     def fold_in_items(self, evidence: Csr) -> Floats:
         """Vectors of new items from their evidence ``(n, n_users)``, training users fixed."""
@@ -137,9 +135,8 @@ class NMF(FactorRecommender[NMFConfig]):
         # Most entries of both sides are 0, so a factor's items are fewer than all items.
         kept = self._kept_items  # with the vectors it belongs to: read and written at once
         if kept is None or kept[0] is not self._item:
-            by_factor = Csr(self._item.T)
-            kept = self._kept_items = (self._item, by_factor, csr_parts(by_factor))
-        return weighted_sparse_sums(Csr(vectors), kept[1], kept[2])
+            kept = self._kept_items = (self._item, csr_parts(Csr(self._item.T)))
+        return scattered_products(vectors, kept[1], len(self._item))
 
     def _parts(self, liked: Rows, evidence: Floats, item_rows: Rows) -> tuple[Floats, Floats]:
         """The pull of each history item, given which factors speak at all.

@@ -11,14 +11,20 @@ from crossfade.config import Field, Settings
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import Recommender, mask_unscorable
-from crossfade.recommenders.kernels import CsrParts, largest_places, transposed
+from crossfade.recommenders.kernels import largest_places, transposed
+from crossfade.recommenders.recent import recent_items
 from crossfade.recommenders.session_parts import session_parts
 from crossfade.threads import over
-from crossfade.types import MICROSECONDS_PER_DAY, Arrays, Bools, Csr, Doubles, Floats, Ints, Rows
-
-LEAST_WEIGHT = 2.0**-10
-"""Faded history events below this are not looked up: they cannot change a list, and
-weights that underflow to 0 would be taken for sessions not yet met."""
+from crossfade.types import (
+    MICROSECONDS_PER_DAY,
+    Arrays,
+    Csr,
+    CsrParts,
+    Doubles,
+    Floats,
+    Ints,
+    Rows,
+)
 
 
 class SessionKNNConfig(Settings):
@@ -90,11 +96,11 @@ class SessionKNN(Recommender[SessionKNNConfig]):
         )
 
     def _score(self, queries: Queries) -> Floats:
-        return mask_unscorable(self._votes(queries, largest=False), queries, self.support > 0)
+        return mask_unscorable(self._votes(queries, largest=False), queries, self.supported)
 
     def _neighbour_similarity(self, query: Queries, item_rows: Rows) -> Floats:
         """Similarity of the best neighbouring session that holds each item."""
-        best = mask_unscorable(self._votes(query, largest=True), query, self.support > 0)
+        best = mask_unscorable(self._votes(query, largest=True), query, self.supported)
         similarity: Floats = best[0, item_rows]
         return similarity
 
@@ -117,8 +123,8 @@ class SessionKNN(Recommender[SessionKNNConfig]):
 
     def _weights(self, queries: Queries) -> CsrParts:
         """Weight of each recent item: how recent, times how rare."""
-        indptr, items, recent = recent_items(queries, self.config.half_life_events, self.support)
-        return indptr, items, recent * self._idf[items]
+        indptr, recent, weight = recent_items(queries, self.config.half_life_events, self.supported)
+        return indptr, recent, weight * self._idf[recent]
 
     def _votes(self, queries: Queries, *, largest: bool) -> Floats:
         votes = np.zeros((len(queries), queries.n_items), dtype=np.float32)
@@ -187,39 +193,6 @@ def past_sessions(dataset: Dataset) -> tuple[Csr, bool, Doubles]:
     end_us = ends["time_us"].to_numpy()
     age_days = (end_us.max(initial=0) - end_us) / MICROSECONDS_PER_DAY
     return sessions, whole, age_days
-
-
-def recent_items(
-    queries: Queries, half_life_events: float | None, support: Ints | Bools
-) -> CsrParts:
-    """Weight of each wanted item by how many wanted events came after its latest one.
-
-    Args:
-        queries: The requests.
-        half_life_events: Events until a weight halves; None, like data without times,
-            gives all items weight 1.
-        support: Above 0 for items the past sessions hold, shape ``(n_items,)``; events on others are
-            passed over and do not age the ones before them.
-
-    Returns:
-        Of a matrix ``(n, n_items)`` whose rows are sorted; the newest event weighs 1, and weights
-        below `LEAST_WEIGHT` are left out.
-    """
-    wanted = np.flatnonzero((queries.strength > 0) & (support[queries.item_row] > 0))
-    owner, item = queries.owner[wanted], queries.item_row[wanted]
-    ends = np.cumsum(np.bincount(owner, minlength=len(queries)))
-    rank = ends[owner] - 1 - np.arange(len(wanted))
-    if half_life_events is None or queries.time_us is None:
-        weight = np.ones(len(wanted), dtype=np.float32)
-    else:
-        weight = np.exp2(-rank / half_life_events).astype(np.float32)
-    # By request, then item, then oldest first: the newest of each pair comes last.
-    order = np.lexsort((-rank, item, owner))
-    owner, item, weight = owner[order], item[order], weight[order]
-    is_last = np.append((np.diff(owner) != 0) | (np.diff(item) != 0), np.True_)[: len(rank)]
-    keep = is_last & (weight >= LEAST_WEIGHT)
-    indptr = np.searchsorted(owner[keep], np.arange(len(queries) + 1))
-    return indptr, item[keep], weight[keep]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -4,8 +4,8 @@ import numba
 import numpy as np
 
 from crossfade.recommenders.attribution import as_it_is, place_of, sieve_of
-from crossfade.recommenders.kernels import CsrParts, largest_places
-from crossfade.types import Bools, Csr, Floats, Ints, Rows
+from crossfade.recommenders.kernels import largest_places
+from crossfade.types import Bools, Csr, CsrParts, Floats, Ints, Rows
 
 
 def session_parts(

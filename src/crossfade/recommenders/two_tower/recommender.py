@@ -17,7 +17,8 @@ from crossfade.features.text.cache import encode_cached
 from crossfade.features.text.registry import restore_encoder
 from crossfade.recommenders.attribution import Attribution, without_each
 from crossfade.recommenders.base import Change, Embeddings, Products, Recommender
-from crossfade.recommenders.kernels import Turned, cosines, factor_products, whole_products
+from crossfade.recommenders.kernels import cosines, factor_products
+from crossfade.recommenders.products import Tiled, whole_products
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.inputs import ItemInputs, from_middle
 from crossfade.recommenders.two_tower.parts import LEFT_OUT, Asked, newest, tower_parts
@@ -79,7 +80,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
 
     def __init__(self, config: TwoTowerConfig | None = None) -> None:
         super().__init__(config)
-        self._turned = Turned()
+        self._tiled = Tiled()
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
         known = _known(dataset)
@@ -168,7 +169,7 @@ class TwoTower(Recommender[TwoTowerConfig]):
     def _score(self, queries: Queries) -> Floats:
         user = joined_users(self._vectors(queries), self._networks)
         temperature = np.float32(joined_temperature(self._networks))
-        scores = whole_products(user, self._turned(self._item)) / temperature
+        scores = whole_products(user, self._tiled(self._item)) / temperature
         scores[:, np.isnan(self._item[:, 0])] = np.nan
         return scores
 
