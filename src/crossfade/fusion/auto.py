@@ -165,7 +165,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     def _folds(self, train: LabelledSignals, rng: np.random.Generator) -> Ints:
         """Fold of each request, from 0; a single one if no two could have a wanted candidate."""
         wanted_lists(train, self.name)  # raises where nothing can be learned
-        wanted = train.relevant & train.signals.available.any(axis=-1)
+        wanted = train.relevant & train.signals.scored
         # Requests with a wanted candidate are dealt out first, so that every fold has some.
         able = wanted.any(axis=1)
         dealt = np.lexsort((rng.random(len(train)), ~able))

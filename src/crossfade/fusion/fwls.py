@@ -94,7 +94,7 @@ class FWLS(FusionModel[FWLSConfig]):
             for coefficient, feature in zip(others, meta, strict=True):
                 slope += coefficient * feature
             total += slope * one
-        return without_weights(total, signals.available)
+        return without_weights(total, signals)
 
     def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
         meta, score = self._parts(signals)
@@ -117,7 +117,7 @@ class FWLS(FusionModel[FWLSConfig]):
                 "these signals have none of them; add the context"
             )
         lists = wanted_lists(train, self.name)
-        real = lists.signals.available.any(axis=-1)
+        real = lists.signals.scored
         self.user_scaler = ContextScaler.fit(self._user(lists.signals))
         self.item_scaler = ContextScaler.fit(self._item(lists.signals)[real])
         self.coefficients = best_on(validation, self._options(lists), self.name).coefficients

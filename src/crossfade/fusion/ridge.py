@@ -55,7 +55,7 @@ class Ridge(FusionModel[RidgeConfig]):
         """
         coefficients = fitted(self.coefficients, self.name)
         self.check(signals)
-        return without_weights(linear(coefficients, score_columns(signals)), signals.available)
+        return without_weights(linear(coefficients, score_columns(signals)), signals)
 
     def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
         # What its absence would be worth is taken off a base that is there, and so stands in the

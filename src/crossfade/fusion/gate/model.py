@@ -202,7 +202,7 @@ class _Validation:
             piece = labelled.take(np.arange(start, min(start + REQUESTS_AT_ONCE, len(labelled))))
             batch = self._read(piece.signals)
             score = network(_on(batch, device)).score.cpu().numpy()
-            score = np.where(piece.signals.available.any(axis=-1), score, np.float32(np.nan))
+            score = np.where(piece.signals.scored, score, np.float32(np.nan))
             total += float(list_ndcg(score, piece.relevant, piece.n_relevant, DEPTH).sum())
         return total / self._n
 
