@@ -265,14 +265,6 @@ def ridge(normal: Normal, penalty: float) -> Doubles:
     return np.concatenate([[normal.moment[0] - mean @ solved], solved])
 
 
-def linear(coefficients: Doubles, columns: Iterable[Doubles]) -> Doubles:
-    """Intercept plus coefficients times columns, ``(B, L)``, summed in one order whatever the batch."""
-    total = coefficients[:1, None]
-    for coefficient, column in zip(coefficients[1:], columns, strict=True):
-        total = total + coefficient * column
-    return total
-
-
 def on_scale(signals: Signals, scaling: Scaling, name: str) -> Signals:
     """The signals with `scaled` as their score."""
     return replace(signals, score=scaled(signals, scaling, name))
