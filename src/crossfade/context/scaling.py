@@ -68,8 +68,13 @@ class ContextScaler:
         scaled = np.empty(values.shape, dtype=np.float32)
         known = np.empty(values.shape, dtype=np.bool_)
         rows = (math.prod(values.shape[:-1]), values.shape[-1])
-        parts = (part.reshape(rows) for part in (np.ascontiguousarray(values), scaled, known))
-        _transform(*parts, self.centre, self.spread)
+        _transform(
+            np.ascontiguousarray(values).reshape(rows),
+            scaled.reshape(rows),
+            known.reshape(rows),
+            self.centre,
+            self.spread,
+        )
         return scaled, known
 
     def to_arrays(self) -> Arrays:

@@ -57,6 +57,7 @@ def test_they_are_those_of_the_forward_pass(name: str, reading: str, residual: b
             value = getattr(found, key)
             assert np.isnan(value[~known]).all()
             close(value[known], expected.numpy()[known])
+        assert found.brought is not None
         close(found.brought, wanted.brought.numpy())
         assert (found.brought[~there] == 0).all()
 

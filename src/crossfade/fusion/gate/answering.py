@@ -74,8 +74,8 @@ def _first(network: GateNetwork, batch: GateBatch) -> Tensor:
     user, item = network.user(batch.user), network.extract(batch.item)
     first, of_item = network.layers[0], network.item
     assert isinstance(first, nn.Linear)
-    sizes = [batch.base.shape[-1], item.shape[-1], of_item.out_features]
-    of_base, own, of_met, shared = first.weight.split([*sizes, user.shape[-1]], dim=1)
+    ends = np.cumsum([batch.base.shape[-1], item.shape[-1], of_item.out_features]).tolist()
+    of_base, own, of_met, shared = first.weight.tensor_split(ends, dim=1)
     met = network.meeting(user)  # (B, item_dim)
     folded = own + (of_met * met[:, None, :]) @ of_item.weight  # (B, H, width)
     level = functional.linear(user, shared, first.bias) + (met * of_item.bias) @ of_met.T
