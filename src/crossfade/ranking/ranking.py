@@ -146,9 +146,8 @@ def _in_order(candidates: Candidates, places: Ints) -> Ints:
     falling = -candidates.score[places]
     order = np.argsort(falling)
     ordered = falling[order]
-    if (
-        ordered[1:] == ordered[:-1]
-    ).any():  # rare, and sorting by two keys takes three times as long
+    # Equal scores are rare, and sorting by two keys takes three times as long.
+    if (ordered[1:] == ordered[:-1]).any():
         order = np.lexsort((candidates.item_row[places], falling))
     return places[order]
 
