@@ -439,7 +439,7 @@ def test_uncertainty_is_the_disagreement_of_the_trained_models() -> None:
     found = model.forward(signals).uncertainty
     assert found is not None
     there = signals.scored  # where half is silent, it is that of the two others
-    assert np.isnan(scores).any(axis=0)[there].any()
+    assert np.isnan(np.array(scores)[:, there]).any()
     np.testing.assert_allclose(
         found[there], np.nanstd(np.array(scores)[:, there], axis=0), rtol=1e-3, atol=1e-5
     )
