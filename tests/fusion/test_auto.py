@@ -431,12 +431,18 @@ def test_weights_are_the_mean_of_who_weighs_bases() -> None:
 
 
 def test_uncertainty_is_the_disagreement_of_the_trained_models() -> None:
-    model = mixed(knowing=0.5, random=0.5)
+    model = mixed(knowing=0.5, random=0.3, half=0.2)
     signals = people(2).signals
-    scores = [zscore(model.members[n].forward(signals).score) for n in ("knowing", "random")]
+    scores = [
+        zscore(model.members[n].forward(signals).score) for n in ("knowing", "random", "half")
+    ]
     found = model.forward(signals).uncertainty
     assert found is not None
-    np.testing.assert_allclose(found, np.std(scores, axis=0), rtol=1e-3, atol=1e-5)
+    there = signals.scored  # where half is silent, it is that of the two others
+    assert np.isnan(np.array(scores)[:, there]).any()
+    np.testing.assert_allclose(
+        found[there], np.nanstd(np.array(scores)[:, there], axis=0), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_networks_that_answer_are_averaged_over_seeds_and_other_models_are_not_repeated() -> None:

@@ -88,8 +88,22 @@ def test_only_scores_of_real_candidates_are_available() -> None:
     score = zeros(1, 3, 2)
     score[0, 0, 1] = np.nan
     mask = np.array([[True, True, False]])
-    found = Signals(score, mask).available
-    assert found.tolist() == [[[True, False], [True, True], [False, False]]]
+    found = Signals(score, mask)
+    assert found.available.tolist() == [[[True, False], [True, True], [False, False]]]
+    score[0, 1] = np.nan
+    score[0, 2, 0] = -7.0
+    found = Signals(score, mask)
+    assert found.scored.tolist() == [[True, False, False]]
+    assert found.largest == 7  # in the padding, and the only one that is known but for zeros
+    assert Signals(np.full_like(score, np.nan), mask).largest == 0
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 9])
+def test_pieces_are_all_requests_in_their_order(n: int) -> None:
+    whole = signals()
+    pieces = list(whole.pieces(n))
+    assert [len(piece.mask) for piece in pieces] == [n] * (B // n) + [B % n] * (B % n > 0)
+    np.testing.assert_array_equal(np.concatenate([one.user_row for one in pieces]), whole.user_row)
 
 
 @given(st.lists(st.integers(0, B - 1), max_size=6))

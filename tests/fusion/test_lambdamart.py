@@ -46,6 +46,17 @@ def test_requests_in_pieces_get_the_same_scores(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(model.forward(signals).score, whole)
 
 
+def test_trees_that_are_not_read_are_asked_of_the_library() -> None:
+    signals = problem(2).signals
+    small, large = fitted(), fitted(CONFIG.changed(leaves=(40,), min_data=(1,)))
+    assert small._forest is not None
+    assert large._forest is None
+    for model in (small, large):
+        (X,) = features(signals)
+        said = model.forward(signals).score[signals.scored]
+        np.testing.assert_array_equal(said, model._booster.predict(X).astype(np.float32))
+
+
 def test_item_columns_alone_can_decide() -> None:
     # Wanted is what has the highest first item column; no base knows.
     def by_item(seed: int) -> Any:

@@ -157,6 +157,23 @@ def test_fwls_is_a_regression_on_scores_times_meta_features() -> None:
     np.testing.assert_allclose(found, predict(rows(test.signals)), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [Ridge, FWLS])
+@pytest.mark.parametrize("constant_base", [True, False])
+def test_scores_are_the_sums_that_were_regressed(kind: Any, constant_base: bool) -> None:
+    config = {"constant_base": constant_base} if kind is FWLS else {}
+    model = kind(kind.Config(**config)).fit(problem(0, n=60), problem(1))
+    signals = problem(2).signals
+    columns = model._columns if kind is FWLS else score_columns
+    summed = model.coefficients[0] + sum(
+        coefficient * column
+        for coefficient, column in zip(model.coefficients[1:], columns(signals), strict=True)
+    )
+    there = signals.scored
+    found = model.forward(signals).score
+    np.testing.assert_allclose(found[there], summed[there], rtol=1e-5, atol=1e-7)
+    assert np.isnan(found[~there]).all()
+
+
 USED = ("log_positives", "recency", "log_track_items")
 
 

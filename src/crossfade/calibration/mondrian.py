@@ -132,10 +132,13 @@ class MondrianCalibrator:
         score = np.asarray(score)
         if group.shape != score.shape:
             raise ValueError(f"group {group.shape} and score {score.shape} must match")
-        out = self._all.predict(score)
+        out = np.empty(score.shape)
+        rest = np.ones(score.shape, dtype=np.bool_)
         for one, calibrator in self._own.items():
             inside = group == one
             out[inside] = calibrator.predict(score[inside])
+            rest &= ~inside
+        out[rest] = self._all.predict(score[rest])
         for one, shift in self._shift.items():
             inside = group == one
             out[inside] = expit(logit(out[inside]) + shift)

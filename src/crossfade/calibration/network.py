@@ -63,12 +63,15 @@ class CalibrationNetwork(Calibrator):
         self.line, self.hidden = found.x[:2], found.x[2:].reshape(3, N_HIDDEN)
 
     def _probability(self, score: Doubles) -> Doubles:
-        # Row by row of the hidden layer, so that half a million scores need no wide table.
         z = self._standard(score)
         logit = self.line[0] + self.line[1] * z
-        for u, c, v in self.hidden.T:
-            if v > 0:
-                logit += v * np.tanh(u * z + c)
+        u, c, v = self.hidden[:, self.hidden[2] > 0, None]
+        # In pieces, so that half a million scores need no wide table; unit by unit, so that what
+        # a score gets does not depend on the others.
+        for start in range(0, len(z), N_POINTS):
+            piece = slice(start, start + N_POINTS)
+            for step in v * np.tanh(u * z[piece] + c):
+                logit[piece] += step
         return np.asarray(expit(logit))
 
     def _state(self) -> Arrays:

@@ -1,7 +1,9 @@
 """Context columns as a network wants them: one scale, no outliers, and a mask."""
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from crossfade.types import Arrays, Bools, Doubles, Floats
@@ -58,15 +60,22 @@ class ContextScaler:
         """Model input.
 
         Args:
-            values: Shape ``(n, C)``, NaN where missing.
+            values: Shape ``(..., C)``, NaN where missing.
 
         Returns:
             Scaled values within plus and minus `CLIP`, 0 where missing, and which are known.
         """
-        known: Bools = np.isfinite(values) & np.isfinite(self.centre)
-        # Infinite values go first: over the infinite spread of a constant they are no number.
-        scaled = (np.where(known, values, np.float32(0)) - self.centre) / self.spread
-        return np.clip(np.where(known, scaled, 0.0), -CLIP, CLIP).astype(np.float32), known
+        scaled = np.empty(values.shape, dtype=np.float32)
+        known = np.empty(values.shape, dtype=np.bool_)
+        rows = (math.prod(values.shape[:-1]), values.shape[-1])
+        _transform(
+            np.ascontiguousarray(values).reshape(rows),
+            scaled.reshape(rows),
+            known.reshape(rows),
+            self.centre,
+            self.spread,
+        )
+        return scaled, known
 
     def to_arrays(self) -> Arrays:
         """As plain arrays."""
@@ -76,3 +85,16 @@ class ContextScaler:
     def from_arrays(cls, arrays: Arrays) -> "ContextScaler":
         """The inverse of `to_arrays`."""
         return cls(arrays["centre"].astype(np.float64), arrays["spread"].astype(np.float64))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _transform(
+    values: Floats, scaled: Floats, known: Bools, centre: Doubles, spread: Doubles
+) -> None:
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = np.float64(values[row, column])
+            there = np.isfinite(value) and np.isfinite(centre[column])
+            away = (value - centre[column]) / spread[column]
+            known[row, column] = there
+            scaled[row, column] = min(max(away, -CLIP), CLIP) if there else 0.0

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, Self
 
+import numba
 import numpy as np
 
 from crossfade.arrays import pack_strings, unpack_strings
@@ -16,7 +17,7 @@ from crossfade.fusion.matrix import fitted, wanted_lists
 from crossfade.fusion.registry import make_fusion
 from crossfade.fusion.scaling import zscore
 from crossfade.fusion.shares import find_shares
-from crossfade.fusion.static import StaticBlend, list_ndcg
+from crossfade.fusion.static import list_ndcg
 from crossfade.fusion.verdict import SLICE_EDGES, SLICES, Trials, Verdict, judge, slice_of
 from crossfade.progress import task
 from crossfade.types import Arrays, Bools, Doubles, Floats, Ints, Rows
@@ -165,7 +166,7 @@ class AutoFusion(FusionModel[AutoConfig]):
     def _folds(self, train: LabelledSignals, rng: np.random.Generator) -> Ints:
         """Fold of each request, from 0; a single one if no two could have a wanted candidate."""
         wanted_lists(train, self.name)  # raises where nothing can be learned
-        wanted = train.relevant & train.signals.available.any(axis=-1)
+        wanted = train.relevant & train.signals.scored
         # Requests with a wanted candidate are dealt out first, so that every fold has some.
         able = wanted.any(axis=1)
         dealt = np.lexsort((rng.random(len(train)), ~able))
@@ -198,7 +199,8 @@ class AutoFusion(FusionModel[AutoConfig]):
                 unseen[outside] = zscore(model.forward(held.signals).score)
                 later.append(zscore(model.forward(validation.signals).score))
                 running.advance()
-        return unseen, zscore(_mean(np.stack(later)))
+        equal = np.ones(n_folds, dtype=np.float32)
+        return unseen, zscore(_joined_scores(np.stack(later), validation.signals.mask, equal)[0])
 
     def _weigh(
         self, train: LabelledSignals, unseen: Mapping[str, Floats], rng: np.random.Generator
@@ -220,7 +222,9 @@ class AutoFusion(FusionModel[AutoConfig]):
         self, lists: LabelledSignals, scaled: Mapping[str, Floats], *, later: bool
     ) -> Trials:
         """How the combination and the static blend did on lists."""
-        learned = self._ndcg(lists, self._joined(scaled, lists.signals.mask))
+        heard = np.stack([scaled[name] for name in self._heard()])
+        score, _ = _joined_scores(heard, lists.signals.mask, self._shares())
+        learned = self._ndcg(lists, score)
         plain = self._ndcg(lists, self._static(lists.signals).score)
         return Trials.of(learned, plain, lists.signals, later=later)
 
@@ -276,17 +280,12 @@ class AutoFusion(FusionModel[AutoConfig]):
 
     def _combined(self, signals: Signals) -> Fused:
         """What all say that have a share; scores z-scored, as when the shares were found."""
-        shares = self._heard()
-        said = {name: self.members[name].forward(signals) for name in shares}
-        scaled = {name: zscore(fused.score) for name, fused in said.items()}
-        weights = _mean(np.stack([np.float32(shares[n]) * said[n].weights for n in shares]))
-        models = np.stack(list(scaled.values()))
-        return Fused(
-            score=self._joined(scaled, signals.mask),
-            weights=weights / weights.sum(axis=-1, keepdims=True),
-            uncertainty=np.sqrt(_mean(np.square(models - _mean(models)))),
-            members=said,
-        )
+        said = {name: self.members[name].forward(signals) for name in self._heard()}
+        scaled = np.stack([zscore(fused.score) for fused in said.values()])
+        score, uncertainty = _joined_scores(scaled, signals.mask, self._shares())
+        weights = np.empty(signals.score.shape, dtype=np.float32)
+        _mean(np.stack([fused.weights for fused in said.values()]), self._shares(), weights)
+        return Fused(score, weights, uncertainty=uncertainty, members=said)
 
     def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:
         if not self.serves(signals)[0]:
@@ -303,11 +302,8 @@ class AutoFusion(FusionModel[AutoConfig]):
             places,
         )
 
-    def _joined(self, scaled: Mapping[str, Floats], mask: Bools) -> Floats:
-        """Scores weighed by the shares, ``(B, L)``; who cannot score an item has no say in it."""
-        shares = self._heard()
-        blend = StaticBlend(np.array(list(shares.values()), dtype=np.float32))
-        return blend.forward(Signals(np.stack([scaled[n] for n in shares], axis=-1), mask)).score
+    def _shares(self) -> Floats:
+        return np.array(list(self._heard().values()), dtype=np.float32)
 
     def _heard(self) -> dict[str, float]:
         return {name: share for name, share in self.shares.items() if share > 0}
@@ -342,10 +338,53 @@ class AutoFusion(FusionModel[AutoConfig]):
         return type(made).restore(made.config.model_dump(), part)
 
 
-def _mean(values: Floats) -> Floats:
-    """Over the first axis and what is not NaN; NaN where everything is."""
-    there = ~np.isnan(values)
-    n = there.sum(axis=0, dtype=np.float32)
-    total = np.where(there, values, np.float32(0)).sum(axis=0)
-    mean: Floats = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
-    return mean
+def _joined_scores(scaled: Floats, mask: Bools, shares: Floats) -> tuple[Floats, Floats]:
+    """Weighted means of scores, and how far they differ; both ``(B, L)``.
+
+    Args:
+        scaled: Of n models, ``(n, B, L)``; who cannot score an item has no say in it.
+        mask: Shape ``(B, L)``.
+        shares: Above 0, shape ``(n,)``.
+    """
+    score, spread = np.empty((2, *mask.shape), dtype=np.float32)
+    _join(scaled, mask, shares, score, spread)
+    return score, spread
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _join(scaled: Floats, mask: Bools, shares: Floats, score: Floats, spread: Floats) -> None:
+    for request in range(mask.shape[0]):
+        for place in range(mask.shape[1]):
+            n, total, mean, weighed = 0, np.float32(0), np.float32(0), np.float32(0)
+            for one in range(len(shares)):
+                value = scaled[one, request, place]
+                if mask[request, place] and not np.isnan(value):
+                    n, mean = n + 1, mean + value
+                    total += shares[one]
+                    weighed += shares[one] * value
+            mean /= np.float32(n)  # 0 / 0 is NaN: nobody speaks
+            squares = np.float32(0)
+            for one in range(len(shares)):
+                value = scaled[one, request, place]
+                if not np.isnan(value):
+                    squares += (value - mean) ** 2
+            score[request, place] = weighed / total
+            spread[request, place] = np.sqrt(squares / np.float32(n))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _mean(weights: Floats, shares: Floats, out: Floats) -> None:
+    """Mean over the candidates that weigh bases, which sums to 1 again; NaN where none does."""
+    for request in range(out.shape[0]):
+        for place in range(out.shape[1]):
+            mean, total = out[request, place], np.float32(0)
+            for base in range(len(mean)):
+                n, mean[base] = 0, 0
+                for one in range(len(shares)):
+                    own = weights[one, request, place, base]
+                    if not np.isnan(own):
+                        n, mean[base] = n + 1, mean[base] + shares[one] * own
+                mean[base] /= np.float32(n)
+                total += mean[base]
+            for base in range(len(mean)):
+                mean[base] /= total

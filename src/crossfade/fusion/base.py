@@ -1,7 +1,7 @@
 """What fusion sees and gives: `Signals`, `LabelledSignals`, `Fused`, `Fusion`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -74,10 +74,29 @@ class Signals:
         if names.bases and len(names.bases) != shape[2]:
             raise ValueError(f"{len(names.bases)} names for {shape[2]} bases")
 
+    # Every member of a blend asks for the next three.
     @cached_property
     def available(self) -> Bools:
         """Where a base gave a score for a real candidate, shape ``(B, L, S)``; not to be changed."""
         return ~np.isnan(self.score) & self.mask[:, :, None]
+
+    @cached_property
+    def scored(self) -> Bools:
+        """Candidates that some base can score, shape ``(B, L)``; not to be changed."""
+        return np.asarray(self.available.any(axis=-1))
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest distance of a score from 0, padding included; 0 where there is none."""
+        return float(np.fmax.reduce(np.abs(self.score), axis=None, initial=0.0))
+
+    def pieces(self, n: int) -> Iterator["Signals"]:
+        """The requests in their order, at most ``n`` at once."""
+        if len(self.mask) <= n:
+            yield self
+            return
+        for start in range(0, len(self.mask), n):
+            yield self.take(np.arange(start, min(start + n, len(self.mask))))
 
     def take(self, places: Ints) -> "Signals":
         """Some of the requests, in the given order."""
@@ -239,9 +258,9 @@ class FusionModel(Fusion, Generic[C]):
             raise ValueError(
                 f"{self.name} was fitted on {self.columns}, these signals have {signals.columns}; fit again"
             )
-        infinite = np.isinf(signals.score)
-        if infinite.any():  # what stands in the padding is nobody's score
-            refuse(infinite & signals.mask[:, :, None], signals, self.name, "infinite scores")
+        if np.isinf(signals.largest):  # what stands in the padding is nobody's score
+            infinite = np.isinf(signals.score) & signals.mask[:, :, None]
+            refuse(infinite, signals, self.name, "infinite scores")
 
     def contributions(
         self, signals: Signals, places: Ints, fused: Fused | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numba
 import numpy as np
 
 from crossfade.config import Field, Settings
@@ -18,7 +19,7 @@ from crossfade.fusion.matrix import (
     wanted_lists,
     without_weights,
 )
-from crossfade.types import Arrays, Doubles, Floats
+from crossfade.types import Arrays, Bools, Doubles, Floats
 
 
 class FWLSConfig(Settings):
@@ -80,21 +81,15 @@ class FWLS(FusionModel[FWLSConfig]):
         """
         coefficients = fitted(self.coefficients, self.name)
         self.check(signals)
-        meta, score = self._parts(signals)
-        # The sum over `_columns`, with what stands before each base summed first.
-        rest = coefficients[1:]
-        total = np.full(signals.mask.shape, coefficients[0])
+        user, item = self._meta(signals)
+        own, n_meta = coefficients[1:], user.shape[1] + item.shape[2]
+        constant = np.zeros(n_meta)
         if self.config.constant_base:
-            for coefficient, feature in zip(rest, meta, strict=False):
-                total += coefficient * feature
-            rest = rest[len(meta) :]
-        by_base = rest.reshape(len(score), 1 + len(meta))
-        for one, (own, *others) in zip(score, by_base, strict=True):
-            slope = np.full(signals.mask.shape, own)
-            for coefficient, feature in zip(others, meta, strict=True):
-                slope += coefficient * feature
-            total += slope * one
-        return without_weights(total, signals.available)
+            constant, own = own[:n_meta], own[n_meta:]
+        by_base = own.reshape(signals.score.shape[2], 1 + n_meta)
+        total = np.full(signals.mask.shape, coefficients[0])
+        _add(signals.score, signals.available, user, item, constant, by_base, total)
+        return without_weights(total, signals)
 
     def _brought(self, signals: Signals, fused: Fused) -> Doubles:  # noqa: ARG002
         meta, score = self._parts(signals)
@@ -117,7 +112,7 @@ class FWLS(FusionModel[FWLSConfig]):
                 "these signals have none of them; add the context"
             )
         lists = wanted_lists(train, self.name)
-        real = lists.signals.available.any(axis=-1)
+        real = lists.signals.scored
         self.user_scaler = ContextScaler.fit(self._user(lists.signals))
         self.item_scaler = ContextScaler.fit(self._item(lists.signals)[real])
         self.coefficients = best_on(validation, self._options(lists), self.name).coefficients
@@ -148,10 +143,15 @@ class FWLS(FusionModel[FWLSConfig]):
             return np.zeros((*signals.mask.shape, 0), dtype=np.float32)
         return item_context(signals, self.name)[:, :, places]
 
-    def _parts(self, signals: Signals) -> tuple[list[Doubles], list[Doubles]]:
-        """Meta-features, and the scores of the bases, each ``(B, L)``."""
+    def _meta(self, signals: Signals) -> tuple[Floats, Floats]:
+        """Meta-features of requests and of candidates, ``(B, M)`` and ``(B, L, M')``."""
         user, _ = fitted(self.user_scaler, self.name).transform(self._user(signals))
         item, _ = fitted(self.item_scaler, self.name).transform(self._item(signals))
+        return user, item
+
+    def _parts(self, signals: Signals) -> tuple[list[Doubles], list[Doubles]]:
+        """Meta-features, and the scores of the bases, each ``(B, L)``."""
+        user, item = self._meta(signals)
         shape = signals.mask.shape
         meta = [np.broadcast_to(column[:, None].astype(np.float64), shape) for column in user.T]
         meta += [item[:, :, place].astype(np.float64) for place in range(item.shape[2])]
@@ -180,3 +180,40 @@ class FWLS(FusionModel[FWLSConfig]):
             ContextScaler.from_arrays({k: state[f"{kind}.{k}"] for k in ("centre", "spread")})
             for kind in ("user", "item")
         )
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(  # noqa: PLR0917  (kernels know no keywords)
+    score: Floats,
+    there: Bools,
+    user: Floats,
+    item: Floats,
+    constant: Doubles,
+    by_base: Doubles,
+    total: Doubles,
+) -> None:
+    """Adds the sum over `FWLS._columns`, with what stands before each base summed first.
+
+    Always in the same order: what is known of the request, which is the same for all its candidates,
+    comes first and is summed once.
+    """
+    n_user, n_bases = user.shape[1], score.shape[2]
+    slope = np.empty(n_bases)
+    for request in range(score.shape[0]):
+        level, common = 0.0, by_base[:, 0].copy()
+        for column in range(n_user):
+            value = np.float64(user[request, column])
+            level += constant[column] * value
+            common += by_base[:, 1 + column] * value
+        for place in range(score.shape[1]):
+            slope[:] = common
+            value = total[request, place] + level
+            for column in range(item.shape[2]):
+                known = np.float64(item[request, place, column])
+                value += constant[n_user + column] * known
+                for base in range(n_bases):
+                    slope[base] += by_base[base, 1 + n_user + column] * known
+            for base in range(n_bases):
+                if there[request, place, base]:
+                    value += slope[base] * score[request, place, base]
+            total[request, place] = value

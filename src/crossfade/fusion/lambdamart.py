@@ -13,6 +13,7 @@ from crossfade.config import Field, Settings
 from crossfade.errors import MissingExtraError
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.contributions import ByBase
+from crossfade.fusion.forest import Forest
 from crossfade.fusion.matrix import (
     check_validation,
     fitted,
@@ -74,6 +75,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
 
     _text: str | None = None
     _booster: Any = None
+    _forest: Forest | None = None
     _account: tuple[Any, LeafAccount | None] | None = None
 
     def forward(self, signals: Signals) -> Fused:
@@ -85,12 +87,17 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         """
         booster = fitted(self._booster, self.name)
         self.check(signals)
-        rows = signals.available.any(axis=-1)
+        rows = signals.scored
         score = np.full(rows.shape, np.nan)
         if rows.any():
-            parts = [booster.predict(X, num_threads=_threads_for(X)) for X in features(signals)]
-            score[rows] = np.concatenate(parts)
-        return without_weights(score, signals.available)
+            score[rows] = np.concatenate([self._sum(booster, X) for X in features(signals)])
+        return without_weights(score, signals)
+
+    def _sum(self, booster: Any, X: Floats) -> Doubles:
+        if self._forest is not None:
+            return self._forest.predict(X)
+        score: Doubles = booster.predict(X, num_threads=_threads_for(X))
+        return score
 
     def _by_base(self, signals: Signals, fused: Fused, places: Ints) -> ByBase:  # noqa: ARG002
         """Shapley values of the trees, for these candidates alone.
@@ -171,6 +178,7 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
         # and without the number of threads, the one thing in it that is not of the model.
         text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", text)
         self._text, self._booster = text, lightgbm().Booster(model_str=text)
+        self._forest = Forest.of(self._booster.dump_model())
 
     def _state(self) -> Arrays:
         text = fitted(self._text, self.name)
@@ -199,9 +207,8 @@ def features(signals: Signals) -> Iterator[Floats]:
         Shape ``(n, 2 S + Ci + Cu)``: z scores, reciprocal ranks, item columns, user columns.
     """
     step = max(1, _ROWS_AT_ONCE // max(1, signals.mask.shape[1]))
-    for start in range(0, len(signals.mask), step):
-        part = signals.take(np.arange(start, min(start + step, len(signals.mask))))
-        rows = part.available.any(axis=-1)
+    for part in signals.pieces(step):
+        rows = part.scored
         columns = [part.score[rows], scaled(part, "reciprocal_rank", LambdaMART.name)[rows]]
         if part.columns.item:
             columns.append(item_context(part, LambdaMART.name)[rows])
@@ -233,7 +240,7 @@ def _only(signals: Signals, places: Ints) -> Signals:
 def _lists(
     library: Any, labelled: LabelledSignals, settings: dict[str, Any], reference: Any = None
 ) -> Any:
-    rows = labelled.signals.available.any(axis=-1)
+    rows = labelled.signals.scored
     return library.Dataset(
         np.concatenate(list(features(labelled.signals))),
         labelled.relevant[rows].astype(np.float32),
@@ -246,7 +253,7 @@ def _lists(
 
 def _ndcg_of(labelled: LabelledSignals) -> Callable[[Doubles, Any], tuple[str, float, bool]]:
     """The house's NDCG, for which a wanted item outside the candidates is a miss."""
-    rows = labelled.signals.available.any(axis=-1)
+    rows = labelled.signals.scored
 
     def judge(predicted: Doubles, _: Any) -> tuple[str, float, bool]:
         score = np.full(rows.shape, np.nan, dtype=np.float32)

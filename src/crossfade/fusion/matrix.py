@@ -86,7 +86,7 @@ def wanted_lists(labelled: LabelledSignals, name: str) -> LabelledSignals:
     Raises:
         DataError: If there is none.
     """
-    there = labelled.signals.available.any(axis=-1)
+    there = labelled.signals.scored
     places = np.flatnonzero((labelled.relevant & there).any(axis=1))
     if not len(places):
         raise DataError(
@@ -102,9 +102,8 @@ def check_scale(signals: Signals, name: str) -> None:
     Raises:
         DataError: If one is beyond `LARGEST`.
     """
-    large = np.abs(signals.score) > LARGEST
-    if large.any():
-        large &= signals.mask[:, :, None]
+    if signals.largest > LARGEST:
+        large = (np.abs(signals.score) > LARGEST) & signals.mask[:, :, None]
         refuse(large, signals, name, f"scores beyond {LARGEST:,.0f}; scale them with zscore, or")
 
 
@@ -173,15 +172,15 @@ def sum_of_bases(values: Doubles) -> Doubles:
     return total
 
 
-def without_weights(score: Doubles, available: Bools) -> Fused:
+def without_weights(score: Doubles, signals: Signals) -> Fused:
     """A score that is no weighted mean of bases: its weights are NaN throughout.
 
     Args:
-        score: Shape ``(B, L)``.
-        available: Shape ``(B, L, S)``; the score becomes NaN where no base is there.
+        score: Shape ``(B, L)``; becomes NaN where no base is there.
+        signals: What was scored.
     """
-    kept = np.where(available.any(axis=-1), score, np.nan).astype(np.float32)
-    return Fused(kept, np.full(available.shape, np.nan, dtype=np.float32))
+    kept = np.where(signals.scored, score, np.nan).astype(np.float32)
+    return Fused(kept, np.full(signals.score.shape, np.nan, dtype=np.float32))
 
 
 def above_lowest(score: Floats, available: Bools, *, to_one: bool) -> Floats:
@@ -233,7 +232,7 @@ def normal_equations(
     gram, moment, n = np.zeros((1, 1)), np.zeros(1), 0
     for start in range(0, len(labelled), step):
         part = labelled.take(np.arange(start, min(start + step, len(labelled))))
-        rows = part.signals.available.any(axis=-1)
+        rows = part.signals.scored
         X = np.stack([np.ones(rows.shape), *features(part.signals)], axis=-1)[rows]
         with one_blas_thread():
             gram = gram + X.T @ X
@@ -264,14 +263,6 @@ def ridge(normal: Normal, penalty: float) -> Doubles:
     with one_blas_thread():
         solved = np.linalg.solve(correlation + penalty * np.eye(len(mean)), target) * inverse
     return np.concatenate([[normal.moment[0] - mean @ solved], solved])
-
-
-def linear(coefficients: Doubles, columns: Iterable[Doubles]) -> Doubles:
-    """Intercept plus coefficients times columns, ``(B, L)``, summed in one order whatever the batch."""
-    total = coefficients[:1, None]
-    for coefficient, column in zip(coefficients[1:], columns, strict=True):
-        total = total + coefficient * column
-    return total
 
 
 def on_scale(signals: Signals, scaling: Scaling, name: str) -> Signals:

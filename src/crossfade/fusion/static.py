@@ -39,10 +39,10 @@ class StaticBlend(Fusion):
             raise ValueError(
                 f"{len(self.weights)} weights cannot blend {signals.score.shape[2]} bases; tune again"
             )
-        weights = signals.available * self.weights  # (B, L, S)
-        total = weights.sum(axis=-1, keepdims=True)
-        weights = np.divide(weights, total, out=np.full_like(weights, np.nan), where=total > 0)
-        return Fused(_weighted_mean(*_by_base(signals), self.weights), weights)
+        weights = np.empty(signals.score.shape, dtype=np.float32)
+        score = np.empty(signals.mask.shape, dtype=np.float32)
+        _blend(signals.score, signals.available, self.weights, weights, score)
+        return Fused(score, weights)
 
     def blend(self, score: Floats) -> Floats:
         """Only the blended score of `forward`, for whole catalogues.
@@ -177,14 +177,25 @@ def _gains(  # noqa: C901, PLR0912, PLR0917
                     out[option, request] += discount[place]
 
 
-def _by_base(signals: Signals) -> tuple[Floats, Floats]:
-    """Scores with 0 where there is none, and 1 where there is one; both ``(S, B, L)``."""
-    there = np.moveaxis(signals.available, -1, 0)
-    score = np.where(there, np.moveaxis(signals.score, -1, 0), np.float32(0))
-    return score, there.astype(np.float32)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _blend(score: Floats, there: Bools, weights: Floats, acting: Floats, blended: Floats) -> None:
+    """What acts, and the mean it makes, as `_weighted_mean` has it."""
+    for request in range(score.shape[0]):
+        for place in range(score.shape[1]):
+            here, says = there[request, place], score[request, place]
+            total, mean = np.float32(0), np.float32(0)
+            for base in range(len(weights)):
+                if here[base]:
+                    total += weights[base]
+                    mean += weights[base] * says[base]
+            # 0 / 0 is NaN: nobody with a weight speaks.
+            blended[request, place] = mean / total
+            for base in range(len(weights)):
+                own = weights[base] if here[base] else np.float32(0)
+                acting[request, place, base] = own / total
 
 
-def _weighted_mean(score: Floats, there: Floats | Bools, weights: Floats) -> Floats:
+def _weighted_mean(score: Floats, there: Bools, weights: Floats) -> Floats:
     """Mean over the bases that are there, ``(B, L)``; NaN where none with a weight is.
 
     Base by base and not as one matrix product, whose rounding depends on the batch.

@@ -12,6 +12,9 @@ SLICES = ("cold", "warm", "hot")
 
 SLICE_EDGES = (5, 50)
 
+# Edges become logarithms, not numbers powers: no number of events is too large then.
+_LOG_EDGES = np.log1p(np.array(SLICE_EDGES) + 0.5)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -139,6 +142,4 @@ def slice_of(signals: Signals) -> Ints:
     if signals.user is None or "log_positives" not in signals.columns.user:
         return np.ones(len(signals.mask), dtype=np.int64)
     log_n = signals.user[:, signals.columns.user.index("log_positives")]
-    # Edges become logarithms, not numbers powers: no number of events is too large then.
-    edges = np.log1p(np.array(SLICE_EDGES) + 0.5)
-    return np.searchsorted(edges, np.nan_to_num(log_n)).astype(np.int64)
+    return np.searchsorted(_LOG_EDGES, np.where(np.isnan(log_n), 0, log_n)).astype(np.int64)

@@ -213,7 +213,7 @@ def _without_a_hit(**blocks: LabelledSignals) -> list[str]:
     return [
         f"no request of the {name} block wants any of its candidates, so no fusion model was learned"
         for name, lists in blocks.items()
-        if not (lists.relevant & lists.signals.available.any(axis=-1)).any()
+        if not (lists.relevant & lists.signals.scored).any()
     ]
 
 

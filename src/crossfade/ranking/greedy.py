@@ -72,7 +72,6 @@ class Aims(NamedTuple):
     calibrated: float
 
 
-@numba.njit(cache=True, nogil=True)
 def fill_by_score(limits: Limits, levels: Ints, chosen: Ints, broken: Ints) -> int:
     """Fills ``chosen`` with the best candidates.
 
@@ -88,6 +87,39 @@ def fill_by_score(limits: Limits, levels: Ints, chosen: Ints, broken: Ints) -> i
     Returns:
         How many were found.
     """
+    # One by one: Numba takes longer to take a tuple of them apart than to fill a list.
+    found: int = _fill_by_score(*limits, levels, chosen, broken)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill_by_score(  # noqa: PLR0917  (kernels know no keywords)
+    item_row: Rows,
+    weak: Bools,
+    creator: Rows,
+    genre_indptr: Ints,
+    genre: Rows,
+    creator_cap: int,
+    genre_cap: int,
+    n_of_creator: Ints,
+    n_of_genre: Ints,
+    taken: Bools,
+    levels: Ints,
+    chosen: Ints,
+    broken: Ints,
+) -> int:
+    limits = Limits(
+        item_row,
+        weak,
+        creator,
+        genre_indptr,
+        genre,
+        creator_cap,
+        genre_cap,
+        n_of_creator,
+        n_of_genre,
+        taken,
+    )
     size = 0
     for level in levels:
         for candidate in range(len(limits.item_row)):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -119,19 +120,17 @@ class GateReader:
         item = _columns(signals.columns, item, self.reading)
         there = signals.available
         score = np.where(there, signals.score, np.float32(0))
-        # Reciprocal ranks are (offset + 1) / (offset + rank).
-        place = (OFFSET + 1) / np.where(there, ranks, 1) - OFFSET
-        rank = np.where(there, (MIDDLE_RANK - np.log(np.maximum(place, 1))) / RANK_SPREAD, 0)
-        rank = rank.astype(np.float32)
-        base = np.concatenate([score, rank, there, _agreement(score, rank, there)], axis=-1)
+        rank = _scaled_ranks(ranks, there)
+        base = np.empty((*there.shape[:2], 3 * there.shape[2] + N_AGREEMENT), dtype=np.float32)
+        _read_bases(score, rank, there, base)
         return GateBatch(
             score=torch.from_numpy(score),
             rank=torch.from_numpy(rank),
             there=torch.from_numpy(there),
-            base=torch.from_numpy(base.astype(np.float32)),
+            base=torch.from_numpy(base),
             item=torch.from_numpy(_scaled(self.item, self.item_varies, item)),
             user=torch.from_numpy(_scaled(self.user, self.user_varies, user)),
-            mask=torch.from_numpy(there.any(axis=-1)),
+            mask=torch.from_numpy(signals.scored),
             relevant=torch.zeros(signals.mask.shape, dtype=torch.bool),
             person=torch.from_numpy(
                 np.zeros(len(score), dtype=np.int64) if person is None else person
@@ -194,20 +193,45 @@ def _varies(values: Floats) -> Bools:
 
 def _scaled(scaler: ContextScaler, varies: Bools, values: Floats) -> Floats:
     """Scaled values and which are known, side by side."""
-    rows = values.reshape(-1, values.shape[-1])
-    scaled, known = scaler.transform(rows)
-    joined = np.concatenate([scaled, known & varies], axis=-1).astype(np.float32)
-    return joined.reshape(*values.shape[:-1], joined.shape[-1])
+    scaled, known = scaler.transform(values)
+    n = values.shape[-1]
+    joined = np.empty((*values.shape[:-1], 2 * n), dtype=np.float32)
+    joined[..., :n], joined[..., n:] = scaled, known & varies
+    return joined
 
 
-def _agreement(score: Floats, rank: Floats, there: Bools) -> Floats:
-    """Mean, spread and best of the scores, best rank, and the share of bases that speak."""
-    n_bases = there.shape[-1]
-    n = there.sum(axis=-1, keepdims=True)
-    some = np.maximum(n, 1)
-    mean = score.sum(axis=-1, keepdims=True) / some
-    spread = np.sqrt(np.square(np.where(there, score - mean, 0)).sum(-1, keepdims=True) / some)
-    best = np.where(there, score, -np.inf).max(axis=-1, keepdims=True)
-    first = np.where(there, rank, -np.inf).max(axis=-1, keepdims=True)
-    best, first = (np.where(n > 0, values, 0) for values in (best, first))
-    return np.concatenate([mean, spread, best, first, n / n_bases], axis=-1).astype(np.float32)
+def _scaled_ranks(ranks: Floats, there: Bools) -> Floats:
+    """Minus the logarithm of each place, centred; 0 where a base gives none."""
+    place = np.where(there, ranks, np.float32(1))
+    # Reciprocal ranks are (offset + 1) / (offset + rank).
+    np.subtract((OFFSET + 1) / place, OFFSET, out=place)
+    np.log(np.maximum(place, 1, out=place), out=place)
+    return np.where(there, (MIDDLE_RANK - place) / RANK_SPREAD, np.float32(0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _read_bases(score: Floats, rank: Floats, there: Bools, out: Floats) -> None:
+    """Scores, ranks and which are there; then how far the bases agree.
+
+    That is mean, spread and best of the scores, best rank, and the share of bases that speak.
+    """
+    n_requests, n_candidates, n_bases = score.shape
+    for request in range(n_requests):
+        for place in range(n_candidates):
+            into, n, total = out[request, place], 0, np.float32(0)
+            best, first = np.float32(-np.inf), np.float32(-np.inf)
+            for base in range(n_bases):
+                own, speaks = score[request, place, base], there[request, place, base]
+                into[base], into[n_bases + base] = own, rank[request, place, base]
+                into[2 * n_bases + base] = speaks
+                if speaks:
+                    n, total = n + 1, total + own
+                    best, first = max(best, own), max(first, rank[request, place, base])
+            mean, squares = np.float64(total) / max(n, 1), 0.0
+            for base in range(n_bases):
+                if there[request, place, base]:
+                    squares += (score[request, place, base] - mean) ** 2
+            told = into[3 * n_bases :]
+            told[0], told[1] = mean, np.sqrt(squares / max(n, 1))
+            told[2], told[3] = (best, first) if n else (np.float32(0), np.float32(0))
+            told[4] = n / n_bases

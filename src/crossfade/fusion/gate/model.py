@@ -8,15 +8,16 @@ import numpy as np
 import torch
 
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
+from crossfade.fusion.gate.answering import answer
 from crossfade.fusion.gate.config import GateConfig
 from crossfade.fusion.gate.inputs import GateBatch, GateReader
 from crossfade.fusion.gate.losses import gate_loss
-from crossfade.fusion.gate.network import Gate, GateNetwork, GateOutput
+from crossfade.fusion.gate.network import Gate, GateNetwork
 from crossfade.fusion.matrix import check_scale, fitted, wanted_lists
 from crossfade.fusion.static import list_ndcg, tune_static
 from crossfade.training.device import one_thread
 from crossfade.training.loop import train
-from crossfade.types import Arrays, Bools, Floats, Ints
+from crossfade.types import Arrays, Floats, Ints
 
 REQUESTS_AT_ONCE = 64
 """Requests that are answered together, so that memory stays bounded."""
@@ -101,15 +102,15 @@ class MetaFusion(FusionModel[GateConfig]):
         """
         network = fitted(self._network, self.name)
         self.check(signals)
-        parts = []
-        with one_thread(), torch.inference_mode():
-            for start in range(0, len(signals.mask), REQUESTS_AT_ONCE):
-                stop = min(start + REQUESTS_AT_ONCE, len(signals.mask))
-                piece = signals.take(np.arange(start, stop))
-                parts.append(_fused(network(self._read(piece)), piece.available))
-        if not parts:
+        if not len(signals.mask):
             empty = np.zeros(signals.score.shape, dtype=np.float32)
             return Fused(empty[:, :, 0], empty, empty, residual=empty[:, :, 0], brought=empty)
+        with one_thread(), torch.inference_mode():
+            parts = [
+                answer(network, self._read(piece)) for piece in signals.pieces(REQUESTS_AT_ONCE)
+            ]
+        if len(parts) == 1:
+            return parts[0]
         return Fused(
             score=np.concatenate([part.score for part in parts]),
             weights=np.concatenate([part.weights for part in parts]),
@@ -139,20 +140,6 @@ def _frequency(batch: GateBatch) -> float:
     """Share of what bases score that is wanted, away from 0 and 1."""
     wanted = (batch.there & batch.relevant[:, :, None]).sum()
     return float((wanted + 1) / (batch.there.sum() + 2))
-
-
-def _fused(output: GateOutput, there: Bools) -> Fused:
-    spoken: Bools = np.asarray(there.any(axis=-1))
-    nan = np.float32(np.nan)
-    weights = np.where(spoken[:, :, None], output.weights.numpy(), nan)
-    confidence = np.where(there, torch.sigmoid(output.confidence).numpy(), nan)
-    return Fused(
-        score=np.where(spoken, output.score.numpy(), nan),
-        weights=weights,
-        confidence=confidence,
-        residual=np.where(spoken, output.residual.numpy(), nan),
-        brought=output.brought.numpy(),
-    )
 
 
 class _Steps:
@@ -202,7 +189,7 @@ class _Validation:
             piece = labelled.take(np.arange(start, min(start + REQUESTS_AT_ONCE, len(labelled))))
             batch = self._read(piece.signals)
             score = network(_on(batch, device)).score.cpu().numpy()
-            score = np.where(piece.signals.available.any(axis=-1), score, np.float32(np.nan))
+            score = np.where(piece.signals.scored, score, np.float32(np.nan))
             total += float(list_ndcg(score, piece.relevant, piece.n_relevant, DEPTH).sum())
         return total / self._n
 

@@ -109,7 +109,7 @@ class PersonalisedFusion(MetaFusion):
             raise DataError(
                 f"{self.name} keeps a row per person, and these signals name nobody; use meta, or give user_row"
             )
-        wanted = train_on.relevant & train_on.signals.available.any(axis=-1)
+        wanted = train_on.relevant & train_on.signals.scored
         taught = asked[wanted.any(axis=1) & (asked >= 0)].astype(np.int64)
         self._people, self._n_lists = np.unique(taught, return_counts=True)
         super()._fit(train_on, validation, rng)

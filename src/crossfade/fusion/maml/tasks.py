@@ -129,7 +129,7 @@ def limited(labelled: LabelledSignals, most: int, rng: np.random.Generator) -> L
 
 def teachable(labelled: LabelledSignals) -> Bools:
     """Wanted candidates that some base can score, ``(B, L)``."""
-    there: Bools = labelled.relevant & labelled.signals.available.any(axis=-1)
+    there: Bools = labelled.relevant & labelled.signals.scored
     return there
 
 

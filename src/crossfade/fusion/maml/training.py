@@ -115,7 +115,7 @@ def drawn(labelled: LabelledSignals, context: Floats, n: int, rng: np.random.Gen
         n: Candidates kept.
         rng: Draws.
     """
-    wanted, counts = teachable(labelled), labelled.signals.available.any(axis=-1)
+    wanted, counts = teachable(labelled), labelled.signals.scored
     key = rng.random(wanted.shape) + wanted - 2.0 * ~counts
     order = np.argsort(-key, axis=1)[:, :n]
     n_wanted, n_other = wanted.sum(axis=1), (counts & ~wanted).sum(axis=1)
