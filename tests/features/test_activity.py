@@ -66,6 +66,12 @@ def test_a_request_without_a_time_is_one_just_after_its_newest_event() -> None:
     assert value(features, "exploration_score") == 1
 
 
+def test_what_was_new_long_ago_is_not_new_of_late() -> None:
+    log = heard(("a", 0), ("b", 40 * 24 * 60), ("a", 40 * 24 * 60 + 1))
+    features = activity_features(dataset(log).queries([0]), reference_of(log))[0]
+    assert value(features, "exploration_score") == pytest.approx(1 / 2)
+
+
 def test_two_strangers_do_not_share_a_session() -> None:
     one = Queries.of_items([0, 1, 1], 5)
     both = Queries(
