@@ -163,7 +163,7 @@ def union(proposed: Sequence[Rows]) -> Rows:
     proposals = np.concatenate(proposed, axis=1).astype(np.int32, copy=False)
     proposals.sort(axis=1)
     out = np.full(proposals.shape, -1, dtype=np.int32)
-    return out[:, : max(1, _distinct(proposals, out))]
+    return out[:, : max(1, _distinct(proposals, out))].copy()  # of a width of its own
 
 
 @numba.njit(cache=True, nogil=True)
