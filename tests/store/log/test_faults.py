@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import text
 from tests.store.log.server import Server
 
 from crossfade.errors import ConfigError, MissingExtraError, StoreError
-from crossfade.store.log import Log, NewEvent
+from crossfade.store.log import Log, NewEvent, database
 
 NOW = 1_700_000_000_000_000
 EVENT = NewEvent("t1", NOW, "ann")
@@ -147,6 +149,41 @@ def test_a_locked_file_is_waited_for_and_then_refused(file: Path) -> None:
         other.execute("ROLLBACK")
     assert log.append([EVENT], NOW)[0].sequence == 2
     log.close()
+
+
+def test_a_locked_postgresql_is_waited_for_and_then_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_S", 0.05)
+    url = server.new_place()
+    with Log.open(url) as log, psycopg.connect(url) as other:
+        other.execute("SELECT 1 FROM log_state FOR UPDATE")
+        said = refusal(lambda: log.append([EVENT], NOW))
+        assert said.endswith("another process has locked it: wait for that process or stop it")
+        other.rollback()
+        assert log.append([EVENT], NOW)[0].sequence == 1
+
+
+def test_every_commit_is_flushed_whatever_others_are_content_with(
+    file: Path, server: Server
+) -> None:
+    with Log.open(f"sqlite:///{file}") as log, log._database.read() as connection:
+        assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    careless = f"{server.new_place()}%20-csynchronous_commit%3Doff"
+    with Log.open(careless) as log, log._database.read() as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+
+
+def test_a_restart_while_nobody_asks_is_not_noticed(server: Server) -> None:
+    with Log.open(server.new_place()) as log:
+        log.append([EVENT], NOW)
+        server.stop()
+        server.start()
+        assert len(log.events_after(0, 10)) == 1
+        server.stop("immediate")
+        server.start()
+        assert log.append([EVENT], NOW)[0].sequence == 2
 
 
 def test_a_full_disk_takes_nothing_that_was_acknowledged(file: Path) -> None:

@@ -20,16 +20,23 @@ PATIENCE_S = 5
 N_CONNECTIONS = 16
 """Most at one time, of which half are kept."""
 
+_LOCKED = "another process has locked it: wait for that process or stop it"
+_FULL = "make room and try again"
+
 MENDS = {
-    "SQLITE_BUSY": "another process has locked it: wait for that process or stop it",
+    "SQLITE_BUSY": _LOCKED,
     "SQLITE_CANTOPEN": "check that its folder exists and may be written",
     "SQLITE_CORRUPT": "restore it from a backup",
-    "SQLITE_FULL": "make room and try again",
+    "SQLITE_FULL": _FULL,
     "SQLITE_IOERR": "look whether the disk is full or failing, then try again",
     "SQLITE_NOTADB": "check the path, or restore it from a backup",
-    "SQLITE_PERM": "check that it and its folder may be written",
     "SQLITE_READONLY": "check that it and its folder may be written",
+    "SQLITE_": "check that the file is an event log",
+    "53100": _FULL,
+    "55P03": _LOCKED,
+    "": "check that the server runs and lets this user in, then try again",
 }
+"""By how SQLite names a fault and PostgreSQL numbers it; the first beginning that fits."""
 
 
 class Database:
@@ -211,8 +218,5 @@ def _cause(error: SQLAlchemyError) -> tuple[str, str]:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return "all its connections are busy", "ask less at one time, or try again"
     cause = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
-    name = getattr(error.orig, "sqlite_errorname", None)
-    if name is None:
-        return cause, "check that the server runs, has room and lets this user in, then try again"
-    known = [mend for kind, mend in MENDS.items() if name.startswith(kind)]
-    return cause, known[0] if known else "check that the file is an event log"
+    name = getattr(error.orig, "sqlite_errorname", getattr(error.orig, "sqlstate", None)) or ""
+    return cause, next(mend for beginning, mend in MENDS.items() if name.startswith(beginning))
