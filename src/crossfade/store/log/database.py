@@ -1,5 +1,6 @@
 """`Database`: connections to SQLite or PostgreSQL, and one wording for all that goes wrong there."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,7 +55,9 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = _parsed(url)
         self.embedded = parsed.get_backend_name() == "sqlite"
-        self.place = parsed.database or "" if self.embedded else str(parsed)  # without the password
+        # For messages, without the password and whatever else is nobody's business.
+        bare = parsed.set(query={}).render_as_string(hide_password=True)
+        self.place = parsed.database or "" if self.embedded else bare
         self._engine = _sqlite(parsed) if self.embedded else _postgres(parsed)
         self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         try:
@@ -147,10 +150,13 @@ def _parsed(url: str) -> URL:
         name = ""
     if name == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
-    if name == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite")
-    raise ConfigError(  # the URL may hold a password
-        "the URL of the event log is none; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    if name == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        seconds = str(parsed.query.get("timeout", PATIENCE_S))
+        if parsed.query.keys() <= {"timeout"} and re.fullmatch(r"\d+(\.\d+)?", seconds):
+            return parsed.set(drivername="sqlite")
+    raise ConfigError(  # which is not shown: it may hold a password
+        "the URL of the event log is none; write sqlite:///FILE, sqlite:///FILE?timeout=SECONDS or "
+        "postgresql://USER@HOST/DATABASE"
     )
 
 
@@ -180,7 +186,10 @@ def _postgres(url: URL) -> Engine:
     try:
         engine = create_engine(
             url,
-            connect_args=_unless_said(url, connect_timeout=PATIENCE_S),
+            connect_args={
+                "client_encoding": "utf8",
+                **_unless_said(url, connect_timeout=PATIENCE_S),
+            },
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,  # a server that was restarted is noticed before anything is handed in
             **_POOL,
