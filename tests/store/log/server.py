@@ -35,10 +35,21 @@ class Server:
 
     def new_place(self) -> str:
         """The URL of an empty schema, which takes less time to make than a database."""
-        url, name = f"postgresql://crossfade@/postgres?host={self._folder}", f"log{next(NAMES)}"
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        return f"{url}&options=-csearch_path%3D{name}"
+        name = f"log{next(NAMES)}"
+        self._do(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        return f"{self._url('postgres')}&options=-csearch_path%3D{name}"
+
+    def latin_database(self) -> str:
+        """The URL of a database that keeps the letters of western Europe only."""
+        self._do(sql.SQL("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"))
+        return self._url("latin")
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://crossfade@/{database}?host={self._folder}"
+
+    def _do(self, statement: sql.SQL | sql.Composed) -> None:
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
 
     def _run(self, program: str, *arguments: str) -> None:
         owner = self._folder.stat()

@@ -5,16 +5,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import text
 from tests.store.log.server import Server
 
 from crossfade.errors import ConfigError, MissingExtraError, StoreError
-from crossfade.store.log import Log, NewEvent
+from crossfade.store.log import Log, NewEvent, database
 
 NOW = 1_700_000_000_000_000
 EVENT = NewEvent("t1", NOW, "ann")
@@ -38,10 +41,11 @@ def refusal(call: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize(
     "url",
-    ["log.db", "", "sqlite://", "sqlite:///:memory:", "mysql://me:secret@here/db", "postgresql://here:port/db"],
+    ["log.db", "", "sqlite://", "sqlite:///:memory:", "sqlite:///log.db?timeout=long", "sqlite:///file:x?uri=true",
+     "mysql://me:secret@here/db", "postgresql://here:port/db"],
 )  # fmt: skip
 def test_a_url_of_no_database_we_keep_logs_in_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="write sqlite:///FILE or postgresql") as caught:
+    with pytest.raises(ConfigError, match="is none; write sqlite:///FILE, ") as caught:
         Log.open(url)
     assert "secret" not in str(caught.value)
 
@@ -70,7 +74,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
-    said = refusal(lambda: Log.open(f"postgresql://me:secret@/db?host={tmp_path}"))
+    said = refusal(lambda: Log.open(f"postgresql://me:secret@/db?host={tmp_path}&passfile=secret"))
     assert "cannot be opened" in said
     assert "check that the server runs" in said
     assert "secret" not in said
@@ -105,6 +109,11 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(file: Path) -> No
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("impressions",)]
 
 
+def test_a_postgresql_that_keeps_few_letters_is_refused(server: Server) -> None:
+    said = refusal(lambda: Log.open(server.latin_database()))
+    assert said.endswith("does not keep UTF-8; make the database WITH ENCODING 'UTF8'")
+
+
 def test_a_newer_schema_is_refused_and_left_alone(file: Path) -> None:
     Log.open(f"sqlite:///{file}").close()
     with closing(sqlite3.connect(file)) as newer:
@@ -130,6 +139,15 @@ def test_only_its_owner_may_read_a_new_file(file: Path) -> None:
         assert {part.stat().st_mode & 0o077 for part in file.parent.iterdir()} == {0}
 
 
+def test_what_people_do_is_in_no_traceback(file: Path) -> None:
+    with Log.open(f"sqlite:///{file}") as log, closing(sqlite3.connect(file)) as other:
+        other.execute("DROP TABLE events")
+        user_id = "-".join(["ann", "4711"])  # a traceback shows the line of the call, too
+        with pytest.raises(StoreError) as caught:
+            log.events_of(user_id=user_id)
+    assert user_id not in "".join(traceback.format_exception(caught.value))
+
+
 # -- while it is open ----------------------------------------------------------------------
 
 
@@ -147,6 +165,41 @@ def test_a_locked_file_is_waited_for_and_then_refused(file: Path) -> None:
         other.execute("ROLLBACK")
     assert log.append([EVENT], NOW)[0].sequence == 2
     log.close()
+
+
+def test_a_locked_postgresql_is_waited_for_and_then_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_S", 0.05)
+    url = server.new_place()
+    with Log.open(url) as log, psycopg.connect(url) as other:
+        other.execute("SELECT 1 FROM log_state FOR UPDATE")
+        said = refusal(lambda: log.append([EVENT], NOW))
+        assert said.endswith("another process has locked it: wait for that process or stop it")
+        other.rollback()
+        assert log.append([EVENT], NOW)[0].sequence == 1
+
+
+def test_every_commit_is_flushed_whatever_others_are_content_with(
+    file: Path, server: Server
+) -> None:
+    with Log.open(f"sqlite:///{file}") as log, log._database.read() as connection:
+        assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    careless = f"{server.new_place()}%20-csynchronous_commit%3Doff"
+    with Log.open(careless) as log, log._database.read() as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+
+
+def test_a_restart_while_nobody_asks_is_not_noticed(server: Server) -> None:
+    with Log.open(server.new_place()) as log:
+        log.append([EVENT], NOW)
+        server.stop()
+        server.start()
+        assert len(log.events_after(0, 10)) == 1
+        server.stop("immediate")
+        server.start()
+        assert log.append([EVENT], NOW)[0].sequence == 2
 
 
 def test_a_full_disk_takes_nothing_that_was_acknowledged(file: Path) -> None:

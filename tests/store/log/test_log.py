@@ -211,11 +211,12 @@ def test_a_wrong_key_opens_nothing(log: Log) -> None:
 # -- forgetting ----------------------------------------------------------------------------
 
 
-def test_a_forgotten_user_is_in_no_table(log: Log) -> None:
+def test_a_forgotten_user_is_in_no_table(log: Log, url: str) -> None:
     log.append([*plays("ann", 3, "s1"), *plays("ben", 2, "s2")], NOW)
     log.add_impressions([shown("r1", "ann"), shown("r2", "ben")])
     done = log.forget(user_id="ann", now_us=NOW)
     assert (done.events, done.impressions) == (3, 1)
+    assert done.wiped == url.startswith("sqlite")
     assert log.events_of(user_id="ann") == []
     assert log.impressions_of(user_id="ann") == []
     assert log.impression("r1") is None

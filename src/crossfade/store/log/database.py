@@ -1,5 +1,6 @@
 """`Database`: connections to SQLite or PostgreSQL, and one wording for all that goes wrong there."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,16 +21,23 @@ PATIENCE_S = 5
 N_CONNECTIONS = 16
 """Most at one time, of which half are kept."""
 
+_LOCKED = "another process has locked it: wait for that process or stop it"
+_FULL = "make room and try again"
+
 MENDS = {
-    "SQLITE_BUSY": "another process has locked it: wait for that process or stop it",
+    "SQLITE_BUSY": _LOCKED,
     "SQLITE_CANTOPEN": "check that its folder exists and may be written",
     "SQLITE_CORRUPT": "restore it from a backup",
-    "SQLITE_FULL": "make room and try again",
+    "SQLITE_FULL": _FULL,
     "SQLITE_IOERR": "look whether the disk is full or failing, then try again",
     "SQLITE_NOTADB": "check the path, or restore it from a backup",
-    "SQLITE_PERM": "check that it and its folder may be written",
     "SQLITE_READONLY": "check that it and its folder may be written",
+    "SQLITE_": "check that the file is an event log",
+    "53100": _FULL,
+    "55P03": _LOCKED,
+    "": "check that the server runs and lets this user in, then try again",
 }
+"""By how SQLite names a fault and PostgreSQL numbers it; the first beginning that fits."""
 
 
 class Database:
@@ -47,7 +55,9 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = _parsed(url)
         self.embedded = parsed.get_backend_name() == "sqlite"
-        self.place = parsed.database or "" if self.embedded else str(parsed)  # without the password
+        # For messages, without the password and whatever else is nobody's business.
+        bare = parsed.set(query={}).render_as_string(hide_password=True)
+        self.place = parsed.database or "" if self.embedded else bare
         self._engine = _sqlite(parsed) if self.embedded else _postgres(parsed)
         self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         try:
@@ -140,10 +150,13 @@ def _parsed(url: str) -> URL:
         name = ""
     if name == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
-    if name == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite")
-    raise ConfigError(  # the URL may hold a password
-        "the URL of the event log is none; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    if name == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        seconds = str(parsed.query.get("timeout", PATIENCE_S))
+        if parsed.query.keys() <= {"timeout"} and re.fullmatch(r"\d+(\.\d+)?", seconds):
+            return parsed.set(drivername="sqlite")
+    raise ConfigError(  # which is not shown: it may hold a password
+        "the URL of the event log is none; write sqlite:///FILE, sqlite:///FILE?timeout=SECONDS or "
+        "postgresql://USER@HOST/DATABASE"
     )
 
 
@@ -173,7 +186,10 @@ def _postgres(url: URL) -> Engine:
     try:
         engine = create_engine(
             url,
-            connect_args=_unless_said(url, connect_timeout=PATIENCE_S),
+            connect_args={
+                "client_encoding": "utf8",
+                **_unless_said(url, connect_timeout=PATIENCE_S),
+            },
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,  # a server that was restarted is noticed before anything is handed in
             **_POOL,
@@ -211,8 +227,5 @@ def _cause(error: SQLAlchemyError) -> tuple[str, str]:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return "all its connections are busy", "ask less at one time, or try again"
     cause = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
-    name = getattr(error.orig, "sqlite_errorname", None)
-    if name is None:
-        return cause, "check that the server runs, has room and lets this user in, then try again"
-    known = [mend for kind, mend in MENDS.items() if name.startswith(kind)]
-    return cause, known[0] if known else "check that the file is an event log"
+    name = getattr(error.orig, "sqlite_errorname", getattr(error.orig, "sqlstate", None)) or ""
+    return cause, next(mend for beginning, mend in MENDS.items() if name.startswith(beginning))

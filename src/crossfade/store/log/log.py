@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, get_args
 
 from crossfade.errors import DataError, MissingExtraError
@@ -72,12 +71,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def check(self) -> None:

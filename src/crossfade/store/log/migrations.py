@@ -48,9 +48,14 @@ def migrate(connection: Connection, place: str) -> None:
         place: The database, for the message.
 
     Raises:
-        StoreError: If the database has taken steps that are not known here.
+        StoreError: If the database has taken steps that are not known here, or cannot keep every text.
     """
-    if connection.dialect.name == "postgresql":  # two that open a new database at once
+    if connection.dialect.name == "postgresql":
+        if connection.scalar(text("SHOW server_encoding")) != "UTF8":
+            raise StoreError(
+                f"{place}: does not keep UTF-8; make the database WITH ENCODING 'UTF8'"
+            )
+        # For two that open a new database at once.
         connection.execute(text("SELECT pg_advisory_xact_lock(6075990021)"))
     _run(connection, "CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL)")
     version = connection.scalar(text("SELECT version FROM schema_version")) or 0
