@@ -26,6 +26,7 @@ BENCHMARKS = (
     "bundle_load",
     "serving",
     "lists",
+    "live",
     "batch",
     "two_stage",
 )

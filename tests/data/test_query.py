@@ -147,3 +147,26 @@ def test_tastes_travel_with_their_requests() -> None:
     assert queries.take([2, 0]).tastes == (tastes[2], tastes[0])
     assert [bool(taste) for taste in tastes] == [True, False, True]
     assert [batch.tastes for _, batch in queries.batches(2)] == [tastes[:2], tastes[2:]]
+
+
+@given(HISTORIES.filter(bool), st.integers(1, 7))
+def test_pieces_joined_are_the_whole(histories: list[list[tuple[int, float]]], size: int) -> None:
+    queries = make(histories)
+    joined = Queries.joined([batch for _, batch in queries.batches(size)])
+    for name in (*FIELDS, "as_of_us", "time_us"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(queries, name))
+        assert getattr(joined, name).dtype == getattr(queries, name).dtype
+    assert (joined.tastes, joined.situations, joined.n_items) == (None, None, 5)
+
+
+def test_whoever_says_nothing_is_joined_with_those_who_do() -> None:
+    says = replace(make([[]]), tastes=(Taste(("jazz",)),), situations=({"context_noise": 2.0},))
+    joined = Queries.joined([make([[]]), says])
+    assert joined.tastes == (Taste(), Taste(("jazz",)))
+    assert joined.situations == ({}, {"context_noise": 2.0})
+
+
+@pytest.mark.parametrize("other", [{"as_of_us": None}, {"time_us": None}, {"n_items": 6}])
+def test_requests_of_different_kinds_are_not_joined(other: dict[str, int | None]) -> None:
+    with pytest.raises(ValueError, match="stay apart"):
+        Queries.joined([make([[]]), replace(make([[]]), **other)])  # type: ignore[arg-type]

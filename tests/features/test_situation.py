@@ -15,7 +15,7 @@ from crossfade.data import Dataset, Queries
 from crossfade.data.query import Situation
 from crossfade.errors import ConfigError
 from crossfade.features.environment import EnvironmentConfig, EnvironmentSchema
-from crossfade.features.situation import EnvironmentColumn, overlaid, stated
+from crossfade.features.situation import EnvironmentColumn, noted, overlaid, stated
 
 COLUMNS = (
     EnvironmentColumn("context_temperature", None),
@@ -60,6 +60,24 @@ def test_values_are_read_as_logs_are(said: dict[str, Any], expected: dict[str, A
 def test_what_is_wrong_is_named_with_its_value(said: dict[str, Any], fault: str) -> None:
     with pytest.raises(ConfigError, match=f"^context: {fault}.*leave it out"):
         stated(COLUMNS, said)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (
+            {"temperature": "3", "context_weather": 2.0},
+            {"context_temperature": 3.0, "context_weather": "2"},
+        ),
+        ({"weather": "snow"}, {"context_weather": "snow"}),  # none of those it has met
+        ({"wether": "rain", "temperature": "warm", "weather": " "}, {}),
+        ({"temperature": None, "weather": ["rain"]}, {}),
+    ],
+)
+def test_an_event_may_say_anything_and_what_can_be_read_is(
+    event: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert noted(COLUMNS, event) == expected
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

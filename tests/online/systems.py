@@ -25,9 +25,9 @@ BLEND: dict[str, Any] = {
 CONFIG = HybridConfig(bases=BASES, blend=BLEND)
 
 
-def world(*, sessions: bool = True) -> Dataset:
+def world(*, sessions: bool = True, n_tracks: int = 120) -> Dataset:
     """Listeners who play on devices; with session ids or without."""
-    made = make_world(WorldConfig(n_listeners=60, n_tracks=120, n_plays=5_000), seed=3).dataset
+    made = make_world(WorldConfig(n_listeners=60, n_tracks=n_tracks, n_plays=5_000), seed=3).dataset
     device = pl.Series(["phone", "desk", None])
     frame = made.with_ids().with_columns(
         context_device=device.gather(np.arange(made.n_events) % 3),

@@ -114,6 +114,25 @@ class Signals:
             user_row=part(self.user_row),
         )
 
+    def lists(self, places: Ints) -> "Signals":
+        """Lists of some candidates of the only request, by their places ``(n, L)``."""
+
+        def picked(array: Any) -> Any:
+            return None if array is None else array[0][places]
+
+        def repeated(array: Any) -> Any:
+            return None if array is None else np.repeat(array, len(places), axis=0)
+
+        return replace(
+            self,
+            score=picked(self.score),
+            mask=picked(self.mask),
+            reciprocal_rank=picked(self.reciprocal_rank),
+            item=picked(self.item),
+            user=repeated(self.user),
+            user_row=repeated(self.user_row),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSignals:

@@ -125,7 +125,8 @@ class Explainer:
 
     def _acclaim(self, query: Queries, rows: Rows) -> list[Acclaim]:
         """Ratings of some items as of the request."""
-        if query.as_of_us is None:
+        times = self._dataset.time_us
+        if query.as_of_us is None or times is None or query.as_of_us[0] > times[-1]:
             mean, n = (part[rows] for part in self._rated)
         else:
             mean, n = ratings_before(self._dataset, rows, int(query.as_of_us[0]))

@@ -65,6 +65,7 @@ def list_candidates(
     least: int = 0,
     *,
     also: Rows | None = None,
+    apart: bool = False,
 ) -> Listed:
     """Candidates of some requests.
 
@@ -79,13 +80,16 @@ def list_candidates(
         least: Candidates that each list has at least, where there are so many.
         also: Instead of ``only`` and ``least``: items that are candidates of the only request
             whoever proposes them, with a score or without.
+        apart: Whether the learned model looks at one list at a time, so that who else asks does not
+            change the last digit of a score: what bases say never depends on that, but products of
+            matrices add up in another order for another number of rows.
     """
     asked = np.flatnonzero(blend.by_model(queries))
     parts: list[tuple[Ints, Listed]] = []
     if len(asked):
         # A request that is asked again, for shares or reasons, must stay the very same object.
         batch = queries if len(asked) == len(queries) else queries.take(asked)
-        told = _by_model(blend, batch, probability, only, least, also=also)
+        told = _by_model(blend, batch, probability, only, least, also=also, apart=apart)
         if told.by_model.all() and len(asked) == len(queries):
             return told
         spoken = np.flatnonzero(told.by_model)
@@ -107,9 +111,26 @@ def _by_model(
     least: int,
     *,
     also: Rows | None,
+    apart: bool,
 ) -> Listed:
     assert blend.learned is not None
-    signals, item_row, fused = blend.learned.fused(queries, only, least, also)
+    learned, n = blend.learned, len(queries)
+    if not apart or n == 1:
+        return _told(*learned.fused(queries, only, least, also), probability)
+    signals, item_row = learned.lists.build(queries, only=only, least=least)
+    parts: list[tuple[Ints, Listed]] = []
+    for at in range(n):
+        place = np.array([at])
+        rows = item_row[place, : (item_row[at] >= 0).sum()]
+        one = signals.take(place).lists(np.arange(rows.shape[1])[None, :])
+        parts.append((place, _told(one, rows, learned.fusion.forward(one), probability)))
+    return _joined(parts, n)
+
+
+def _told(
+    signals: Signals, item_row: Rows, fused: Fused, probability: Probability | None
+) -> Listed:
+    """What the learned model says of candidates."""
     score, doubt = fused.score, fused.uncertainty
     nothing = np.full_like(score, np.nan)
     chance = None if probability is None else probability.predict(score, signals)

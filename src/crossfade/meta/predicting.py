@@ -1,15 +1,13 @@
 """Scores of given pairs: what a system says of any item for anybody it knows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
 from crossfade.data.frames import Frame, to_pairs
-from crossfade.fusion.base import Signals
 from crossfade.meta.blending import Blend
 from crossfade.meta.lists import FusedScorer
 from crossfade.meta.probability import Probability
@@ -111,7 +109,7 @@ def _learned(
     usual = np.arange(n_usual)
 
     def told(columns: Ints) -> Predicted:
-        lists = _columns(signals, columns)
+        lists = signals.lists(columns)
         fused = learned.fusion.forward(lists)
         nothing = np.full(fused.score.shape, np.nan)
         return Predicted(
@@ -132,24 +130,3 @@ def _learned(
     places = [place_of[int(row)] for row in item_rows]
     found = Predicted(*(np.concatenate(of)[places] for of in zip(*parts, strict=True)))
     return found, np.concatenate(silent)[places]
-
-
-def _columns(signals: Signals, columns: Ints) -> Signals:
-    """Lists of some candidates of the only request, ``(n, L)`` places of them."""
-    n = len(columns)
-
-    def picked(array: Any) -> Any:
-        return None if array is None else array[0][columns]
-
-    def repeated(array: Any) -> Any:
-        return None if array is None else np.repeat(array, n, axis=0)
-
-    return replace(
-        signals,
-        score=picked(signals.score),
-        mask=picked(signals.mask),
-        reciprocal_rank=picked(signals.reciprocal_rank),
-        item=picked(signals.item),
-        user=repeated(signals.user),
-        user_row=repeated(signals.user_row),
-    )

@@ -106,6 +106,8 @@ class ListMaker:
         config: RankingConfig,
         filters: Filters | None = None,
         rng: np.random.Generator | None = None,
+        *,
+        apart: bool = False,
     ) -> list[Served]:
         """The list of each request.
 
@@ -117,6 +119,8 @@ class ListMaker:
             config: How lists are ranked.
             filters: What must hold for every item.
             rng: For slots left to chance.
+            apart: Whether each list is the same to the last bit whoever else asks; see
+                `list_candidates`.
 
         Raises:
             ConfigError: As `rank`.
@@ -126,7 +130,7 @@ class ListMaker:
         served = []
         for batch in _batches(queries):
             least = k if k > self._usual else 0
-            listed = list_candidates(self.blend, batch, self.probability, only, least)
+            listed = list_candidates(self.blend, batch, self.probability, only, least, apart=apart)
             for at in range(len(batch)):
                 conditions = self._of_request(given, batch, at, config)
                 ranked = partial(

@@ -10,6 +10,21 @@ from crossfade.meta.recommendation import Recommendations
 from crossfade.meta.serving import Filters
 from crossfade.ranking import RankingConfig
 
+YEARS_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The years 1 to 9999 in microseconds since 1970."""
+
+_MOST = {"value": float(np.finfo(np.float32).max), "played_ms": 2**63 - 1}
+
+
+def check_time(name: str, time_us: int) -> None:
+    """Raise unless a moment lies in a year that calendars know.
+
+    Raises:
+        DataError: If it does not.
+    """
+    if not YEARS_US[0] <= time_us <= YEARS_US[1]:
+        raise DataError(f"{name} must lie in the years 1 to 9999, got {time_us}; give microseconds")
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -26,7 +41,7 @@ class Event:
         context: The situation it happened in, by column.
 
     Raises:
-        DataError: If the value cannot be kept as a 32-bit number.
+        DataError: If a number is so large that no log could keep it.
     """
 
     item_id: str
@@ -39,10 +54,13 @@ class Event:
     context: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.value is not None and abs(self.value) > np.finfo(np.float32).max:
-            raise DataError(
-                f"event on {self.item_id}: value must be a 32-bit number, got {self.value}; leave it out"
-            )
+        check_time("time_us of an event", self.time_us)
+        for name, most in _MOST.items():
+            given = getattr(self, name)
+            if given is not None and abs(given) > most:
+                raise DataError(
+                    f"{name} of an event on {self.item_id} must be at most {most:g}, got {given}; leave it out"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,9 @@ class Ask:
         ranking: How candidates become a list; None takes the settings of the system.
         explain: Whether to say why each item is there.
         seed: Of places left to chance; needed where ``ranking.explore`` is above 0.
+
+    Raises:
+        DataError: If the time lies in no year that calendars know.
     """
 
     user_id: str | None = None
@@ -78,6 +99,10 @@ class Ask:
     ranking: RankingConfig | None = None
     explain: bool = False
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.now_us is not None:
+            check_time("now_us", self.now_us)
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ class LiveSystem:
 
         Requests with the same length of list, filters and ranking are listed together, which takes
         less time for each. Who has reasons or chance in their list is listed alone, and so is whom
-        no learned model answers. Together or alone the lists are the same; scores may differ in
-        their last digits.
+        no learned model answers. Together or alone the answers are the same to the last bit.
 
         Returns:
             In the order of the requests. An error is one of:
@@ -124,23 +123,18 @@ class LiveSystem:
     def _answers(self, ask: Ask, requests: Sequence[LiveRequest]) -> list[Answer | CrossfadeError]:
         """Answers of requests that want the same kind of list as one of them."""
         try:
-            queries = (
-                Queries.joined([one.query for one in requests])
-                if len(requests) > 1
-                else requests[0].query
-            )
-            served = self._served(ask, queries)
+            served = self._served(ask, [one.query for one in requests])
         except CrossfadeError as error:
             return [error] * len(requests)
         return [self._answer(ask, *pair) for pair in zip(requests, served, strict=True)]
 
-    def _served(self, ask: Ask, queries: Queries) -> list[Served]:
-        ranking, k = (
-            ask.ranking or self.model.config.ranking,
-            min(ask.k, self.model.dataset.n_items),
-        )
+    def _served(self, ask: Ask, queries: Sequence[Queries]) -> list[Served]:
+        model = self.model
+        # A single request stays the very object it is, which what was said of it is found by.
+        together = Queries.joined(queries) if len(queries) > 1 else queries[0]
+        ranking, k = ask.ranking or model.config.ranking, min(ask.k, model.dataset.n_items)
         rng = None if ask.seed is None else generator(ask.seed, "online.ask")
-        return self.model.lists.serve(queries, k, ranking, ask.filters, rng)
+        return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True)
 
     def _answer(self, ask: Ask, request: LiveRequest, served: Served) -> Answer:
         model = self.model
