@@ -106,16 +106,19 @@ def _fit(n_items: int, n_users: int, bundle: Path, blend_of: Path | None) -> Non
         ).save(bundle)
 
 
-def _timed(call: Callable[[str], object], users: list[str]) -> Timed:
+def _timed(calls: dict[str, Callable[[str], object]], users: list[str]) -> dict[str, Timed]:
+    """Each call for every user, by turns: machines change their speed from second to second."""
     for user in users[:N_WARM]:
-        call(user)
-    clock, processor = [], []
+        for call in calls.values():
+            call(user)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for user in users[N_WARM:]:
-        began, worked = time.perf_counter(), time.process_time()
-        call(user)
-        processor.append(1000 * (time.process_time() - worked))
-        clock.append(1000 * (time.perf_counter() - began))
-    return Timed(np.array(clock), np.array(processor))
+        for name, call in calls.items():
+            began, worked = time.perf_counter(), time.process_time()
+            call(user)
+            worked, took = time.process_time() - worked, time.perf_counter() - began
+            times[name].append((1000 * took, 1000 * worked))
+    return {name: Timed(*np.array(pairs).T) for name, pairs in times.items()}
 
 
 def _floor(model: HybridModel) -> Callable[[str], object]:
@@ -178,11 +181,12 @@ def _indexed(model: HybridModel, users: list[str]) -> list[str]:
 
 def _page(model: HybridModel, load: float, *, large: bool) -> str:
     users = model.dataset.users["user_id"].to_list()[: N_WARM + N_REQUESTS]
-    rows = {
-        "with reasons": _timed(lambda u: model.recommend(user=u, k=K, explain=True), users),
-        "without reasons": _timed(lambda u: model.recommend(user=u, k=K), users),
-        f"floor: product of {FLOOR}, 100 best": _timed(_floor(model), users),
+    calls: dict[str, Callable[[str], object]] = {
+        "with reasons": lambda u: model.recommend(user=u, k=K, explain=True),
+        "without reasons": lambda u: model.recommend(user=u, k=K),
+        f"floor: product of {FLOOR}, 100 best": _floor(model),
     }
+    rows = _timed(calls, users)
     said = [line for u in users[N_WARM:] for line in model.recommend(user=u, k=K, explain=True)]
     silent = sum(line.why is None for line in said) / len(said)
     first, floor = rows["with reasons"], list(rows.values())[-1]
@@ -193,7 +197,8 @@ def _page(model: HybridModel, load: float, *, large: bool) -> str:
         "",
         f"`python -m benchmarks.serving` on {os.cpu_count()} cores, one thread, load average {load:.1f} at the "
         f"start: {data.n_items:,} items, {data.n_users:,} users, {data.n_events:,} events of a made-up log, "
-        f"{len(model.bases)} bases, `{model.blend.name}`; lists of {K} for {N_REQUESTS} known users.",
+        f"{len(model.bases)} bases, `{model.blend.name}`; lists of {K} for {N_REQUESTS} known users, the rows "
+        "below by turns.",
         "",
         f"{_bar(p50, p99, ratio, large=large)} Of {len(said):,} listed items {silent:.1%} have no reason that "
         "can be said.",
