@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
-from crossfade.threads import n_threads, over, stay_alone, together
+from crossfade.threads import alone, n_threads, over, together
 
 FIT_AND_COUNT = """
 import numpy as np, torch
@@ -115,6 +116,22 @@ def test_a_worker_that_is_to_stay_alone_starts_no_threads_and_others_are_not_hel
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     before = n_threads()
-    with ThreadPoolExecutor(1, initializer=stay_alone) as pool:
+    with ThreadPoolExecutor(1, initializer=alone()) as pool:
         assert pool.submit(n_threads).result() == 1
     assert n_threads() == before
+
+
+def test_a_worker_that_is_to_stay_alone_looks_for_no_libraries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looking holds the lock of the loader and waits for Python's; who imports does the reverse."""
+    stay_alone = alone()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("libraries were looked for")
+
+    monkeypatch.setattr(ThreadpoolController, "_find_libraries_with_dl_iterate_phdr", refuse)
+    with ThreadPoolExecutor(1, initializer=stay_alone) as pool:
+        assert pool.submit(n_threads).result() == 1
+    with pytest.raises(AssertionError):
+        alone()

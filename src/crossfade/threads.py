@@ -14,7 +14,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 _here = threading.local()
 
@@ -36,10 +36,19 @@ def n_threads() -> int:
     return min(most, int(asked)) if asked.isdecimal() and int(asked) else most
 
 
-def stay_alone() -> None:
-    """From now on this thread starts no others: for workers of a pool, of which there are enough already."""
-    _here.alone = True
-    threadpool_limits(1, "openmp")  # which holds per thread, of networks and trees
+def alone() -> Callable[[], None]:
+    """What a worker calls so that its thread starts no others, where there are enough already.
+
+    To be made before the workers are, once what they use is imported: looking for libraries in one
+    thread while another imports one can lock up both for good.
+    """
+    libraries = ThreadpoolController()
+
+    def stay_alone() -> None:
+        _here.alone = True
+        libraries.limit(limits=1, user_api="openmp")  # holds per thread, of networks and trees
+
+    return stay_alone
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

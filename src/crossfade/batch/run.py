@@ -22,7 +22,7 @@ from crossfade.meta.serving import AT_ONCE, Filters
 from crossfade.progress import task
 from crossfade.ranking import RankingConfig
 from crossfade.rng import generator
-from crossfade.threads import n_threads, one_blas_thread, stay_alone
+from crossfade.threads import alone, n_threads, one_blas_thread
 from crossfade.types import Rows
 from crossfade.version import __version__
 
@@ -180,7 +180,7 @@ def _in_pieces(
 @contextmanager
 def _workers() -> Iterator[ThreadPoolExecutor]:
     # Threads that start threads only wait for each other.
-    pool = ThreadPoolExecutor(n_threads(), initializer=stay_alone)
+    pool = ThreadPoolExecutor(n_threads(), initializer=alone())
     try:
         yield pool
     finally:

@@ -11,7 +11,7 @@ from crossfade.errors import CrossfadeError
 from crossfade.online import Answer, Ask, LiveSystem
 from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
-from crossfade.threads import stay_alone
+from crossfade.threads import alone
 
 Outcome = tuple[str, Answer | CrossfadeError | BaseException]
 
@@ -46,7 +46,7 @@ class Answering:
         meters: Meters,
     ) -> None:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
-        self._meters = meters
+        self._meters, self._stay_alone = meters, alone()
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
         self._threads = [
             threading.Thread(target=self._work, name=f"answering-{number}", daemon=True)
@@ -89,7 +89,7 @@ class Answering:
             thread.join()
 
     def _work(self) -> None:
-        stay_alone()  # there is a thread for each core already
+        self._stay_alone()  # the other cores have the web server, the log and other callers to do
         while True:
             jobs, last = self._taken()
             if jobs:

@@ -38,6 +38,11 @@ class ServiceConfig(Settings):
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins whose pages may ask from a browser; none by default."
     )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Threads that make lists. Much of that holds Python's one lock, so more than one seldom helps.",
+    )
     at_once: int = Field(
         32, ge=1, description="Most requests that one thread answers together, in one pass."
     )

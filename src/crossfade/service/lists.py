@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from crossfade.meta.recommendation import Recommendation
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask
 from crossfade.service.asking import Running, needs
@@ -18,7 +17,6 @@ from crossfade.service.messages import (
     Id,
     ItemAnswer,
     ItemRequest,
-    Line,
     ListAnswer,
     ListRequest,
     PairsAnswer,
@@ -45,14 +43,14 @@ async def recommend(asked: ListRequest, request: Request, service: Running) -> R
     service.impressions.add(_impression(asked, answer, request_id, version, now))
     service.meters.lists.labels(answer.method).inc()
     return _json(
-        ListAnswer(
+        ListAnswer.model_construct(
             request_id=request_id,
             version=version,
             method=answer.method,
             n_history=answer.n_history,
             n_live=answer.n_live,
             notes=answer.unknown,
-            items=[_line(one) for one in answer.recommendations],
+            items=answer.recommendations,
         )
     )
 
@@ -71,8 +69,7 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
     live = service.versions.current()
     make = _ask(service, asked, now_us())
     found = await asyncio.to_thread(lambda: live.explain(make(), asked.item_id))
-    line = None if found is None else _line(found)
-    return _json(ItemAnswer(version=live.version, item=line))
+    return _json(ItemAnswer(version=live.version, item=found))
 
 
 @router.post("/predictions", response_model=PairsAnswer)
@@ -101,8 +98,7 @@ async def similar(
     """Items like one item."""
     live = service.versions.current()
     base, found = await asyncio.to_thread(live.similar, item_id, k)
-    items = [_line(one) for one in found]
-    return _json(SimilarAnswer(version=live.version, base=base, items=items))
+    return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
 def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[], Ask]:
@@ -153,10 +149,6 @@ def _impression(
         method=answer.method,
         items=items,
     )
-
-
-def _line(one: Recommendation) -> Line:
-    return Line.model_construct(**{name: getattr(one, name) for name in Line.model_fields})
 
 
 def _json(answer: BaseModel) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,8 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+
+from crossfade.meta.recommendation import Recommendation
 
 MAX_K, MAX_IDS, MAX_EVENTS, MAX_CONTEXT = 500, 1_000, 1_000, 20
 WEEK_MS = 7 * 86_400_000
@@ -148,23 +150,6 @@ class Promotion(Message):
 # -- answers -------------------------------------------------------------------------------
 
 
-class Line(BaseModel):
-    """One item of a list; see `Recommendation`."""
-
-    rank: int
-    item_id: str
-    title: str | None
-    creator: str | None
-    score: float
-    probability: float | None
-    uncertainty: float | None
-    propensity: float
-    weights: dict[str, float]
-    why: str | None
-    reasons: Sequence[dict[str, Any]]
-    notes: Sequence[dict[str, Any]]
-
-
 class ListAnswer(BaseModel):
     """A list, and what it rests on."""
 
@@ -174,14 +159,14 @@ class ListAnswer(BaseModel):
     n_history: int = Field(description="Events the list rests on.")
     n_live: int = Field(description="How many of them came in after the system was fitted.")
     notes: Sequence[str] = Field(description="What is unknown and was left out.")
-    items: Sequence[Line]
+    items: Sequence[Recommendation]
 
 
 class ItemAnswer(BaseModel):
     """One item for one person; null where nobody can score it."""
 
     version: str
-    item: Line | None
+    item: Recommendation | None
 
 
 class Prediction(BaseModel):
@@ -204,7 +189,7 @@ class SimilarAnswer(BaseModel):
 
     version: str
     base: str = Field(description="Label of the base that knows.")
-    items: Sequence[Line]
+    items: Sequence[Recommendation]
 
 
 class EventAnswer(BaseModel):

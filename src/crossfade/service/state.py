@@ -11,7 +11,6 @@ from crossfade.service.meters import Meters
 from crossfade.service.people import People
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
-from crossfade.threads import n_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class Service:
         versions = Versions(source, meters)
         log = Log.open(config.database)
         answering = Answering(
-            versions.current, n_threads(), config.at_once, config.max_waiting, meters
+            versions.current, config.threads, config.at_once, config.max_waiting, meters
         )
 
         async def look_up(presented: str) -> ApiKey | None:
