@@ -27,6 +27,7 @@ BENCHMARKS = (
     "serving",
     "lists",
     "live",
+    "service",
     "batch",
     "two_stage",
 )

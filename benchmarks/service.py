@@ -1,10 +1,10 @@
 """What the service holds out on one machine: lists and events at once, events alone, a version that changes.
 
-    python -m benchmarks.service --bundle DIR [--seconds 60]
+    python -m benchmarks.service [--bundle DIR] [--seconds 60]
 
-Takes a system saved by `benchmarks.serving` (100,000 items), starts ``crossfade serve`` over a registry
+Fits the system of `benchmarks.serving` (100,000 items), or takes one saved by it, starts ``crossfade serve`` over a registry
 with it and a copy of it, in a process of its own, and asks over the loopback address from this one; both
-share the machine's cores. Times count from the moment a request was due. Writes ``benchmarks/service.md``.
+share its cores. Times count from the moment a request was due. Writes ``benchmarks/service.md``.
 """
 
 import argparse
@@ -25,12 +25,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from benchmarks.service_load import Body, Load, at_rate, one_after_another, quantiles
+from benchmarks.serving import fit
 from crossfade.hybrid import HybridModel
 from crossfade.store import Registry
 
 PAGE = Path(__file__).with_suffix(".md")
 CROSSFADE = str(Path(sys.executable).with_name("crossfade"))
-N_USERS, K = 10_000, 10
+N_ITEMS, N_LOG_USERS, N_USERS, K = 100_000, 40_000, 10_000, 10
 LISTS_PER_S, EVENTS_PER_S = 150, 50
 P99_BAR_MS, SINGLE_BAR, BATCH_BAR, RELOAD_BAR = 60.0, 300, 2_000, 3.0
 
@@ -97,11 +98,14 @@ async def reloaded(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What the service holds out.")
-    parser.add_argument("--bundle", type=Path, required=True, help="Saved by `benchmarks.serving`.")
+    parser.add_argument("--bundle", type=Path, help="Saved by `benchmarks.serving`; else made.")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--to", type=Path, default=PAGE)
     asked = parser.parse_args()
-    model = HybridModel.load(asked.bundle)
+    with tempfile.TemporaryDirectory() as name:
+        if asked.bundle is None:
+            fit(N_ITEMS, N_LOG_USERS, Path(name) / "bundle")
+        model = HybridModel.load(asked.bundle or Path(name) / "bundle")
     users = model.dataset.user_ids.ids[:N_USERS].to_list()
     items = model.dataset.item_ids.ids.to_list()
     rng = random.Random(0)  # noqa: S311  (who asks, not who may)

@@ -77,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = asked.bundle or Path(folder) / "bundle"
         if not bundle.exists():
-            _fit(asked.items, asked.users, bundle, asked.blend_of)
+            fit(asked.items, asked.users, bundle, asked.blend_of)
         model = HybridModel.load(bundle)
     large = model.dataset.n_items >= LARGE
     page = asked.to or ROOT / "benchmarks" / f"serving{f'_{asked.items}' if large else ''}.md"
@@ -85,7 +85,7 @@ def main() -> None:
     print(page.read_text(encoding="utf-8"))
 
 
-def _fit(n_items: int, n_users: int, bundle: Path, blend_of: Path | None) -> None:
+def fit(n_items: int, n_users: int, bundle: Path, blend_of: Path | None = None) -> None:
     # One cut to learn from and 500 lists of it: what a request costs does not depend on more.
     blend = BlendConfig(n_earlier_blocks=0, max_requests=500)
     with reporting_to(reporter()):

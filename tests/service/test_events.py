@@ -111,6 +111,27 @@ def test_what_is_forgotten_is_in_no_list_and_in_no_log(running: Running) -> None
     assert running.admin.post("/v1/forget", json={}).status_code == 422
 
 
+def test_a_system_that_learned_from_somebody_who_was_forgotten_knows_them_no_longer(
+    running: Running,
+) -> None:
+    model = running.service.versions.current().model
+    user = model.dataset.user_ids.id(0)
+    nothing = items_of(running)
+    assert items_of(running, user_id=user) != nothing
+    running.admin.post("/v1/forget", json={"user_id": user})
+    assert items_of(running, user_id=user) == nothing
+    pairs = {"user_id": user, "item_ids": nothing[:3]}
+    assert (
+        running.read.post("/v1/predictions", json=pairs).json()
+        == running.read.post("/v1/predictions", json={**pairs, "user_id": "new"}).json()
+    )
+    # Who comes back is known by what they do from then on.
+    event = {"user_id": user, "item_id": model.dataset.item_ids.id(5)}
+    running.write.post("/v1/events", json=event)
+    told = running.read.post("/v1/recommendations", json={"user_id": user}).json()
+    assert (told["n_history"], told["n_live"]) == (1, 1)
+
+
 def test_events_are_there_after_a_restart(start: Start) -> None:
     first = start()
     model = first.service.versions.current().model

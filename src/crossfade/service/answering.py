@@ -18,7 +18,7 @@ Outcome = tuple[str, Answer | CrossfadeError | BaseException]
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    make: Callable[[], Ask]
+    make: Callable[[LiveSystem], Ask]
     future: asyncio.Future[tuple[str, Answer]]
     loop: asyncio.AbstractEventLoop
 
@@ -55,7 +55,7 @@ class Answering:
         for thread in self._threads:
             thread.start()
 
-    async def ask(self, make: Callable[[], Ask]) -> tuple[str, Answer]:
+    async def ask(self, make: Callable[[LiveSystem], Ask]) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.
 
         Args:
@@ -119,7 +119,7 @@ class Answering:
         try:
             for place, job in enumerate(jobs):
                 try:
-                    asks[place] = job.make()
+                    asks[place] = job.make(live)
                 except CrossfadeError as error:
                     outcomes[place] = (live.version, error)
             for place, answer in zip(asks, live.answer(list(asks.values())), strict=True):

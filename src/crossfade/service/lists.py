@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from crossfade.meta.serving import Filters
-from crossfade.online import Answer, Ask
+from crossfade.online import Answer, Ask, LiveSystem
 from crossfade.service.asking import Running, needs
 from crossfade.service.messages import (
     MAX_K,
@@ -27,7 +27,7 @@ from crossfade.service.messages import (
     ShortRequest,
     SimilarAnswer,
 )
-from crossfade.service.people import Who
+from crossfade.service.people import Recent, Who
 from crossfade.service.state import Service, now_us
 from crossfade.store.log import Impression, ImpressionItem
 
@@ -68,7 +68,7 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
     live = service.versions.current()
     make = _ask(service, asked, now_us())
-    found = await asyncio.to_thread(lambda: live.explain(make(), asked.item_id))
+    found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
 
@@ -77,7 +77,7 @@ async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
     live = service.versions.current()
     make = _ask(service, asked, now_us())
-    found = await asyncio.to_thread(lambda: live.predict(make(), asked.item_ids))
+    found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
             item_id=item_id,
@@ -101,22 +101,35 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[], Ask]:
-    """Makes the request in a thread, since it may read the log."""
+def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
+    """Makes the request to a system in a thread, since it may read the log."""
 
-    def make() -> Ask:
+    def make(live: LiveSystem) -> Ask:
         who = Who(asked.user_id, asked.session_id)
-        events = () if who == Who() else service.people.events(who)
-        ask = Ask(user_id=asked.user_id, events=events, now_us=now, context=asked.context)
-        return _with_list(service, ask, asked) if isinstance(asked, ListRequest) else ask
+        recent = Recent() if who == Who() else service.people.recent(who)
+        ask = Ask(
+            user_id=None if _must_not_know(live, recent) else asked.user_id,
+            events=recent.events,
+            now_us=now,
+            context=asked.context,
+        )
+        return _with_list(live, ask, asked) if isinstance(asked, ListRequest) else ask
 
     return make
 
 
-def _with_list(service: Service, ask: Ask, asked: ListRequest) -> Ask:
+def _must_not_know(live: LiveSystem, recent: Recent) -> bool:
+    """Whether somebody was forgotten after the log ended that a system learned from."""
+    if recent.forgotten_us is None:
+        return False
+    times = live.model.dataset.time_us
+    return times is None or not len(times) or recent.forgotten_us >= int(times[-1])
+
+
+def _with_list(live: LiveSystem, ask: Ask, asked: ListRequest) -> Ask:
     ranking = None
     if asked.diversity is not None:
-        usual = service.versions.current().model.config.ranking
+        usual = live.model.config.ranking
         ranking = usual.changed(diversity=asked.diversity)
     return replace(
         ask,

@@ -17,6 +17,28 @@ class Who:
     session_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Recent:
+    """What the log knows of somebody.
+
+    Attributes:
+        events: The newest, oldest first as they came in.
+        forgotten_us: When they were last forgotten; None where they never were.
+    """
+
+    events: Sequence[Event] = ()
+    forgotten_us: int | None = None
+
+
+@dataclass(eq=False)
+class _Kept:
+    """What is in memory of somebody; ``read_to`` is the place of the last event that was read."""
+
+    read_to: int
+    events: deque[Event]
+    forgotten_us: int | None
+
+
 class People:
     """The newest events of whoever was active lately.
 
@@ -31,7 +53,7 @@ class People:
 
     def __init__(self, log: Log, max_people: int, max_events: int) -> None:
         self._log, self._max_people, self._max_events = log, max_people, max_events
-        self._kept: OrderedDict[Who, tuple[int, deque[Event]]] = OrderedDict()
+        self._kept: OrderedDict[Who, _Kept] = OrderedDict()
         # One lock also while the log is read: an event that is committed meanwhile is either read,
         # or added after, by its place in the log exactly one of them.
         self._lock = threading.Lock()
@@ -39,20 +61,22 @@ class People:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def events(self, who: Who) -> Sequence[Event]:
-        """What somebody did lately, oldest first as they came in."""
+    def recent(self, who: Who) -> Recent:
+        """What somebody did lately."""
         with self._lock:
             kept = self._kept.get(who)
             if kept is None:
-                found = self._log.events_of(user_id=who.user_id, session_id=who.session_id)
-                newest = found[-self._max_events :]
-                last = found[-1].sequence if found else 0
-                kept = (last, deque(map(_event, newest), maxlen=self._max_events))
-                self._kept[who] = kept
+                kept = self._kept[who] = self._read(who)
                 if len(self._kept) > self._max_people:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(who)
-            return tuple(kept[1])
+            return Recent(tuple(kept.events), kept.forgotten_us)
+
+    def _read(self, who: Who) -> _Kept:
+        found = self._log.events_of(user_id=who.user_id, session_id=who.session_id)
+        newest = deque(map(_event, found[-self._max_events :]), maxlen=self._max_events)
+        forgotten = self._log.forgotten(user_id=who.user_id, session_id=who.session_id)
+        return _Kept(found[-1].sequence if found else 0, newest, forgotten)
 
     def add(self, stored: Sequence[StoredEvent]) -> None:
         """Events that the log has taken, each once; threads may come in any order."""
@@ -60,8 +84,8 @@ class People:
             for one in stored:
                 for who in _whose(one.event):
                     kept = self._kept.get(who)
-                    if kept is not None and one.sequence > kept[0]:
-                        kept[1].append(_event(one))
+                    if kept is not None and one.sequence > kept.read_to:
+                        kept.events.append(_event(one))
 
     def forget(self, who: Who) -> None:
         """Keep nothing of somebody."""

@@ -241,6 +241,17 @@ def test_a_forgotten_session_takes_all_its_rows(log: Log) -> None:
     assert [stored.sequence for stored in log.events_after(0, 9)] == [4]
 
 
+def test_who_was_forgotten_is_known_to_whoever_asks_for_them_and_since_when(log: Log) -> None:
+    assert log.forgotten(user_id="ann") is None
+    log.forget(user_id="ann", now_us=NOW)
+    log.forget(session_id="s1", now_us=NOW + 1)
+    log.forget(user_id="ann", now_us=NOW + 2)
+    assert log.forgotten(user_id="ann") == NOW + 2
+    assert log.forgotten(session_id="s1") == NOW + 1
+    assert log.forgotten(session_id="ann") is None  # a session of that name is somebody else
+    assert log.forgotten(user_id="ben") is None
+
+
 def test_after_forgetting_a_key_is_free_again(log: Log) -> None:
     log.append([PLAY], NOW)
     log.forget(user_id="ann", now_us=NOW)

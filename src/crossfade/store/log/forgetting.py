@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, union
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, union
 
 from crossfade.store.log.rows import MOST, Tombstone
 from crossfade.store.log.tables import events, impressions, log_state, tombstones
@@ -54,6 +54,17 @@ def every(connection: Connection) -> list[Tombstone]:
     """All tombstones, oldest first."""
     query = select(tombstones).order_by(tombstones.c.time_us, tombstones.c.digest)
     return [Tombstone(**row._asdict()) for row in connection.execute(query)]
+
+
+def when(connection: Connection, user_id: str | None, session_id: str | None) -> int | None:
+    """When a user or a session was last forgotten; None where they never were."""
+    salts = connection.scalars(select(tombstones.c.salt).distinct()).all()
+    people: list[tuple[Kind, str]] = [] if user_id is None else [("user", user_id)]
+    people += [] if session_id is None else [("session", session_id)]
+    digests = [_digest(salt, *who) for salt in salts for who in people]
+    query = select(func.max(tombstones.c.time_us)).where(tombstones.c.digest.in_(digests))
+    last: int | None = connection.scalar(query)
+    return last
 
 
 def _sessions(connection: Connection, user_id: str) -> list[str]:

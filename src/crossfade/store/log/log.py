@@ -218,6 +218,14 @@ class Log:
         )
         return Forgotten(*deleted, wiped=self._database.wipe())
 
+    def forgotten(self, *, user_id: str | None = None, session_id: str | None = None) -> int | None:
+        """When a user or a session was last forgotten, in microseconds; None where they never were."""
+        from crossfade.store.log.forgetting import when
+
+        check_who(user_id, session_id)
+        with self._database.read() as connection:
+            return when(connection, user_id, session_id)
+
     def tombstones(self) -> list[Tombstone]:
         """Of everybody who was forgotten, oldest first; keep them apart from backups."""
         from crossfade.store.log.forgetting import every
