@@ -2,9 +2,10 @@
 
     python -m benchmarks.service [--bundle DIR] [--seconds 60]
 
-Fits the system of `benchmarks.serving` (100,000 items), or takes one saved by it, starts ``crossfade serve`` over a registry
-with it and a copy of it, in a process of its own, and asks over the loopback address from this one; both
-share its cores. Times count from the moment a request was due. Writes ``benchmarks/service.md``.
+Fits the system of `benchmarks.serving` (100,000 items), or takes one saved by it, starts ``crossfade
+serve`` over a registry with it and a copy of it, in a process of its own, and asks over the loopback
+address from this one; both share the machine's cores. Times count from the moment a request was due.
+Writes ``benchmarks/service.md``.
 """
 
 import argparse
