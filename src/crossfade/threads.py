@@ -42,7 +42,8 @@ def alone() -> Callable[[], None]:
     To be made before the workers are, once what they use is imported: looking for libraries in one
     thread while another imports one can lock up both for good.
     """
-    libraries = ThreadpoolController()
+    _libraries()  # of which a worker may be the first to ask
+    libraries = ThreadpoolController()  # anew: more may have been imported since
 
     def stay_alone() -> None:
         _here.alone = True
