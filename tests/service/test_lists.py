@@ -1,10 +1,12 @@
 """Lists, single items and what is like an item, over HTTP."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.service.conftest import Running
 
+from crossfade.errors import ConflictError
 from crossfade.hybrid import HybridModel
 
 
@@ -26,7 +28,6 @@ def test_a_known_user_gets_the_list_that_the_library_gives(
     assert told["version"] == model.version
     assert told["n_live"] == 0
     assert told["n_history"] > 0
-    assert told["request_id"] == answer.headers["x-request-id"]
 
 
 def test_the_short_form_gives_the_same_list(running: Running, model: HybridModel) -> None:
@@ -115,6 +116,40 @@ def test_many_at_once_get_each_their_own_list(running: Running, model: HybridMod
         found = list(pool.map(ask, users))
     for user, items in zip(users, found, strict=True):
         assert items == [line.item_id for line in model.recommend(user=user, k=5)]
+
+
+def test_lists_have_names_of_their_own_whatever_callers_call_their_requests(
+    running: Running, model: HybridModel
+) -> None:
+    names = set()
+    for row in range(3):
+        asked = {"user_id": model.dataset.user_ids.id(row)}
+        headers = {"X-Request-ID": "always-the-same"}
+        answer = running.read.post("/v1/recommendations", json=asked, headers=headers)
+        names.add(answer.json()["request_id"])
+    running.service.impressions.close()
+    assert len(names) == 3
+    assert all(running.service.log.impression(name) is not None for name in names)
+
+
+def test_what_cannot_be_written_down_is_counted_and_the_rest_is_written(
+    running: Running, model: HybridModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, add = running.service.log, running.service.log.add_impressions
+
+    def refuse(_: object) -> None:
+        raise ConflictError("another list has that name")
+
+    monkeypatch.setattr(log, "add_impressions", refuse)
+    running.read.post("/v1/recommendations", json={})
+    for _ in range(600):
+        if "crossfade_impressions_lost_total 1.0" in running.read.get("/metrics").text:
+            break
+        threading.Event().wait(0.05)
+    monkeypatch.setattr(log, "add_impressions", add)
+    told = running.read.post("/v1/recommendations", json={}).json()
+    running.service.impressions.close()
+    assert log.impression(told["request_id"]) is not None
 
 
 def test_what_was_shown_is_written_down(running: Running, model: HybridModel) -> None:

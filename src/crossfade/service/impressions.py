@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 
-from crossfade.errors import StoreError
+from crossfade.errors import CrossfadeError
 from crossfade.service.meters import Meters
 from crossfade.store.log import Impression, Log
 
@@ -51,6 +51,6 @@ class Impressions:
             try:
                 if there:
                     self._log.add_impressions(there)
-            except StoreError:
+            except CrossfadeError:
                 self._meters.impressions_lost.inc(len(there))
                 logger.exception("%d impressions were lost", len(there))

@@ -1,11 +1,12 @@
 """Lists, single items, and what is like an item."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -35,11 +36,11 @@ router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("re
 
 
 @router.post("/recommendations", response_model=ListAnswer)
-async def recommend(asked: ListRequest, request: Request, service: Running) -> Response:
+async def recommend(asked: ListRequest, service: Running) -> Response:
     """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
     now = now_us()
     version, answer = await service.answering.ask(_ask(service, asked, now))
-    request_id = request.state.request_id
+    request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     service.impressions.add(_impression(asked, answer, request_id, version, now))
     service.meters.lists.labels(answer.method).inc()
     return _json(
@@ -56,11 +57,9 @@ async def recommend(asked: ListRequest, request: Request, service: Running) -> R
 
 
 @router.get("/recommendations", response_model=ListAnswer)
-async def recommend_to(
-    asked: Annotated[ShortRequest, Query()], request: Request, service: Running
-) -> Response:
+async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running) -> Response:
     """The same for a user or a session, without a body."""
-    return await recommend(ListRequest(**asked.model_dump()), request, service)
+    return await recommend(ListRequest(**asked.model_dump()), service)
 
 
 @router.post("/explanations", response_model=ItemAnswer)
