@@ -195,6 +195,23 @@ def test_a_request_id_of_the_caller_is_kept_where_it_is_sound(running: Running) 
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_fault_within_a_pass_is_told_to_all_who_wait_and_the_next_pass_is_made(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = running.service.versions.current()
+
+    def broken(_: object) -> None:
+        raise ValueError("secret place /etc/x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "answer", broken)
+        for _ in range(3):
+            answer = running.read.get("/v1/recommendations")
+            assert answer.status_code == 500
+            assert "secret" not in answer.text
+    assert running.read.get("/v1/recommendations").status_code == 200
+
+
 def test_a_fault_of_ours_tells_nothing_of_the_inside(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,7 +139,7 @@ def test_too_many_that_wait_are_told_to_come_again(start: Start) -> None:
         return current()
 
     running.service.answering._current = slow  # type: ignore[assignment]
-    n_threads = len(running.service.answering._threads)
+    n_threads = running.service.config.threads
     codes: list[int] = []
 
     def ask() -> None:

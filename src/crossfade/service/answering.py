@@ -1,10 +1,11 @@
 """Requests that wait together are answered together: one pass costs each of them less."""
 
 import asyncio
-import queue
-import threading
-from collections import defaultdict
+import logging
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from crossfade.errors import CrossfadeError
@@ -13,7 +14,9 @@ from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
 from crossfade.threads import alone
 
-Outcome = tuple[str, Answer | CrossfadeError | BaseException]
+logger = logging.getLogger("crossfade.service")
+
+Outcome = tuple[str, Answer | Exception]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +49,10 @@ class Answering:
         meters: Meters,
     ) -> None:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
-        self._meters, self._stay_alone = meters, alone()
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"answering-{number}", daemon=True)
-            for number in range(n_threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._meters = meters
+        self._waiting: deque[_Job] = deque()
+        # The other cores have the web server, the log and other callers to do.
+        self._pool = ThreadPoolExecutor(n_threads, "answering", initializer=alone())
 
     async def ask(self, make: Callable[[LiveSystem], Ask]) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.
@@ -65,68 +64,60 @@ class Answering:
             Refusal: If too many wait already.
             CrossfadeError: What is wrong with this request.
         """
-        if self._jobs.qsize() >= self._max_waiting:
+        if len(self._waiting) >= self._max_waiting:
             raise Refusal(503, "too many requests wait; come again", 1)
         loop = asyncio.get_running_loop()
         job = _Job(make, loop.create_future(), loop)
         self._meters.waiting.inc()
-        self._jobs.put(job)
+        self._waiting.append(job)
+        self._pool.submit(self._pass).add_done_callback(_note)
         try:
             return await job.future
         finally:
             self._meters.waiting.dec()
 
-    @property
-    def alive(self) -> bool:
-        """Whether every thread is."""
-        return all(thread.is_alive() for thread in self._threads)
-
     def close(self) -> None:
         """Answer what waits, then end."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
 
-    def _work(self) -> None:
-        self._stay_alone()  # the other cores have the web server, the log and other callers to do
-        while True:
-            jobs, last = self._taken()
-            if jobs:
-                self._meters.together.observe(len(jobs))
-                _tell(jobs, self._outcomes(jobs))
-            if last:
-                return
+    def _pass(self) -> None:
+        """Answer what waits, up to so many; often another pass was quicker, and nothing does."""
+        jobs = self._taken()
+        if not jobs:
+            return
+        self._meters.together.observe(len(jobs))
+        outcomes: Sequence[Outcome] = [("", RuntimeError("a pass failed"))] * len(jobs)
+        try:
+            outcomes = self._outcomes(jobs)
+        finally:  # whoever waits is told, whatever went wrong
+            _tell(jobs, outcomes)
 
-    def _taken(self) -> tuple[list[_Job], bool]:
-        """What waits, at least one; and whether this thread is to end."""
-        job = self._jobs.get()
+    def _taken(self) -> list[_Job]:
         jobs: list[_Job] = []
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == self._at_once:
-                return jobs, False
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs, False
-        return jobs, True
+        with suppress(IndexError):
+            while len(jobs) < self._at_once:
+                jobs.append(self._waiting.popleft())
+        return jobs
 
     def _outcomes(self, jobs: Sequence[_Job]) -> list[Outcome]:
         live = self._current()
         outcomes: list[Outcome | None] = [None] * len(jobs)
         asks: dict[int, Ask] = {}
-        try:
-            for place, job in enumerate(jobs):
-                try:
-                    asks[place] = job.make(live)
-                except CrossfadeError as error:
-                    outcomes[place] = (live.version, error)
-            for place, answer in zip(asks, live.answer(list(asks.values())), strict=True):
-                outcomes[place] = (live.version, answer)
-        except BaseException as error:  # noqa: BLE001  (a thread must tell who waits, and go on)
-            return [(live.version, error) if one is None else one for one in outcomes]
+        for place, job in enumerate(jobs):
+            try:
+                asks[place] = job.make(live)
+            except CrossfadeError as error:
+                outcomes[place] = (live.version, error)
+        for place, answer in zip(asks, live.answer(list(asks.values())), strict=True):
+            outcomes[place] = (live.version, answer)
         return [one for one in outcomes if one is not None]
+
+
+def _note(done: Future[None]) -> None:
+    """What went wrong in a pass, for the log."""
+    error = done.exception()
+    if error is not None:
+        logger.error("a pass failed", exc_info=error)
 
 
 def _tell(jobs: Sequence[_Job], outcomes: Sequence[Outcome]) -> None:
@@ -143,7 +134,7 @@ def _set(told: Sequence[tuple[asyncio.Future[tuple[str, Answer]], Outcome]]) -> 
     for future, (version, outcome) in told:
         if future.done():  # who asked has gone
             continue
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
             future.set_result((version, outcome))

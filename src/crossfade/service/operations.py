@@ -75,9 +75,8 @@ def _models(service: Service) -> ModelsAnswer:
 
 
 def _problems(service: Service) -> list[str]:
-    problems = [] if service.answering.alive else ["a thread that answers has ended; start again"]
     try:
         service.log.check()
     except StoreError as error:
-        problems.append(str(error))
-    return problems
+        return [str(error)]
+    return []
