@@ -132,6 +132,19 @@ def test_a_system_that_learned_from_somebody_who_was_forgotten_knows_them_no_lon
     assert (told["n_history"], told["n_live"]) == (1, 1)
 
 
+def test_sessions_of_somebody_who_was_forgotten_are_forgotten_in_memory_too(
+    running: Running,
+) -> None:
+    item = running.service.versions.current().model.dataset.item_ids.id(5)
+    running.write.post("/v1/events", json={"session_id": "s", "item_id": item})
+    event = {"user_id": "new", "session_id": "s", "item_id": item}
+    running.write.post("/v1/events", json=event)
+    asked = {"session_id": "s"}
+    assert running.read.post("/v1/recommendations", json=asked).json()["n_live"] == 2
+    running.admin.post("/v1/forget", json={"user_id": "new"})
+    assert running.read.post("/v1/recommendations", json=asked).json()["n_live"] == 0
+
+
 def test_events_are_there_after_a_restart(start: Start) -> None:
     first = start()
     model = first.service.versions.current().model

@@ -18,7 +18,6 @@ from crossfade.service.messages import (
     Id,
     Person,
 )
-from crossfade.service.people import Who
 from crossfade.service.state import Service, now_us
 from crossfade.store.log import NewEvent, StoredEvent
 
@@ -74,7 +73,7 @@ def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAns
 
 def _forget(service: Service, person: Person) -> ForgetAnswer:
     gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
-    service.people.forget(Who(person.user_id, person.session_id))
+    service.people.clear()  # sessions that somebody was in are forgotten with them
     return ForgetAnswer(events=gone.events, impressions=gone.impressions, wiped=gone.wiped)
 
 

@@ -87,11 +87,6 @@ class People:
                     if kept is not None and one.sequence > kept.read_to:
                         kept.events.append(_event(one))
 
-    def forget(self, who: Who) -> None:
-        """Keep nothing of somebody."""
-        with self._lock:
-            self._kept.pop(who, None)
-
     def clear(self) -> None:
         """Keep nothing of anybody; the log still has it."""
         with self._lock:

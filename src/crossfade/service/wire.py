@@ -16,7 +16,7 @@ from crossfade.service.meters import Meters
 
 logger = logging.getLogger("crossfade.service.access")
 
-SOUND_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+SOUND_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 """Request ids that are taken over from a caller; others could forge lines of a log."""
 
 ALWAYS = (
@@ -45,7 +45,7 @@ class Wire:
             return
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if SOUND_ID.match(given) else uuid.uuid4().hex
+        request_id = given.decode() if SOUND_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status = time.perf_counter(), 500
 
