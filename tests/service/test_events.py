@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.service.conftest import Running, Start
 
+from crossfade.service.people import Who
+from crossfade.store.log import NewEvent, StoredEvent
+
 
 def items_of(running: Running, **asked: object) -> list[str]:
     told = running.read.post("/v1/recommendations", json={"k": 10, **asked}).json()
@@ -162,3 +165,16 @@ def test_events_of_tomorrow_wait_for_their_time(running: Running) -> None:
     event = {"user_id": "new", "item_id": model.dataset.item_ids.id(5), "timestamp": later}
     assert running.write.post("/v1/events", json=event).status_code == 201
     assert running.read.post("/v1/recommendations", json={"user_id": "new"}).json()["n_live"] == 0
+
+
+def test_an_event_that_was_read_before_it_was_added_counts_once(running: Running) -> None:
+    """A thread may read the log between another one's commit and what that adds to memory."""
+    log, people, who = running.service.log, running.service.people, Who(user_id="new")
+    event = NewEvent(item_id="i", time_us=0, user_id="new")
+    (first,) = log.append([event], 0)
+    assert len(people.recent(who).events) == 1
+    people.add([StoredEvent(first.sequence, 0, event)])
+    assert len(people.recent(who).events) == 1
+    (second,) = log.append([event], 0)
+    people.add([StoredEvent(second.sequence, 0, event)])
+    assert len(people.recent(who).events) == 2
