@@ -29,11 +29,16 @@ class LiveSystem:
 
     Attributes:
         version: That of the system; empty where it was never saved.
+        newest_us: Time of the newest event of its log; None where events have none or there are none.
+        ranking: How it makes a list of candidates, where a request says nothing of that.
     """
 
     def __init__(self, model: HybridModel) -> None:
         self.model = model
         self.version = model.version
+        self.ranking = model.config.ranking
+        times = model.dataset.time_us
+        self.newest_us = None if times is None or not len(times) else int(times[-1])
         self._requests = LiveRequests(model)
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
@@ -111,7 +116,7 @@ class LiveSystem:
 
     def _kind(self, at: int, ask: Ask, request: LiveRequest) -> Hashable:
         """What requests that are listed together have in common."""
-        ranking = ask.ranking or self.model.config.ranking
+        ranking = ask.ranking or self.ranking
         # Reasons and shares look at the whole catalogue once more, unless the request is alone.
         alone = (
             ask.explain or ranking.explore > 0 or not self.model.blend.by_model(request.query)[0]
@@ -132,7 +137,7 @@ class LiveSystem:
         model = self.model
         # A single request stays the very object it is, which what was said of it is found by.
         together = Queries.joined(queries) if len(queries) > 1 else queries[0]
-        ranking, k = ask.ranking or model.config.ranking, min(ask.k, model.dataset.n_items)
+        ranking, k = ask.ranking or self.ranking, min(ask.k, model.dataset.n_items)
         rng = None if ask.seed is None else generator(ask.seed, "online.ask")
         return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from crossfade.meta.serving import Filters
-from crossfade.online import Answer, Ask, LiveSystem
+from crossfade.online import Answer, Ask
 from crossfade.service.asking import Running, needs
 from crossfade.service.messages import (
     MAX_K,
@@ -30,6 +30,7 @@ from crossfade.service.messages import (
 )
 from crossfade.service.people import Recent, Who
 from crossfade.service.state import Service, now_us
+from crossfade.service.workers import System
 from crossfade.store.log import Impression, ImpressionItem
 
 router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
@@ -100,10 +101,10 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
+def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[System], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
-    def make(live: LiveSystem) -> Ask:
+    def make(live: System) -> Ask:
         who = Who(asked.user_id, asked.session_id)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
@@ -117,19 +118,17 @@ def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSyst
     return make
 
 
-def _must_not_know(live: LiveSystem, recent: Recent) -> bool:
+def _must_not_know(live: System, recent: Recent) -> bool:
     """Whether somebody was forgotten after the log ended that a system learned from."""
     if recent.forgotten_us is None:
         return False
-    times = live.model.dataset.time_us
-    return times is None or not len(times) or recent.forgotten_us >= int(times[-1])
+    return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
-def _with_list(live: LiveSystem, ask: Ask, asked: ListRequest) -> Ask:
+def _with_list(live: System, ask: Ask, asked: ListRequest) -> Ask:
     ranking = None
     if asked.diversity is not None:
-        usual = live.model.config.ranking
-        ranking = usual.changed(diversity=asked.diversity)
+        ranking = live.ranking.changed(diversity=asked.diversity)
     return replace(
         ask,
         items=asked.items,

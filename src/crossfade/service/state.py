@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
 from crossfade.service.config import ServiceConfig
@@ -22,7 +23,7 @@ class Service:
         log: Its database.
         versions: What answers.
         people: Recent events.
-        answering: Threads that answer.
+        answering: Requests that wait.
         impressions: What was shown.
         meters: What is counted.
         door: Who is let in.
@@ -39,7 +40,7 @@ class Service:
 
     @classmethod
     def start(cls, config: ServiceConfig, source: Source) -> "Service":
-        """Open the log, load the version that serves, and start its threads.
+        """Open the log, load the version that serves, and start its processes and threads.
 
         Raises:
             BundleError: If nothing can serve.
@@ -47,10 +48,14 @@ class Service:
             MissingExtraError: If the extra ``serve`` is not installed.
         """
         meters = Meters()
-        versions = Versions(source, meters)
-        log = Log.open(config.database)
+        log = Log.open(config.database)  # first: what is wrong with it shows at once
+        try:
+            versions = Versions(source, meters, config.workers)
+        except CrossfadeError:
+            log.close()
+            raise
         answering = Answering(
-            versions.current, config.threads, config.at_once, config.max_waiting, meters
+            versions.current, config.workers, config.at_once, config.max_waiting, meters
         )
 
         async def look_up(presented: str) -> ApiKey | None:

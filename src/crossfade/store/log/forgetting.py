@@ -5,7 +5,17 @@ import hmac
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union,
+)
 
 from crossfade.store.log.rows import MOST, Tombstone
 from crossfade.store.log.tables import events, impressions, log_state, tombstones
@@ -15,6 +25,12 @@ Kind = Literal["user", "session", "nameless"]
 
 TIMES = {events: events.c.received_us, impressions: impressions.c.time_us}
 """Where a person's rows are, and since when they are there."""
+
+# Made once: a statement takes longer to put together than to carry out.
+_SALTS = select(tombstones.c.salt).distinct()
+_LAST = select(func.max(tombstones.c.time_us)).where(
+    tombstones.c.digest.in_(bindparam("digests", expanding=True))
+)
 
 
 def forget(
@@ -58,12 +74,13 @@ def every(connection: Connection) -> list[Tombstone]:
 
 def when(connection: Connection, user_id: str | None, session_id: str | None) -> int | None:
     """When a user or a session was last forgotten; None where they never were."""
-    salts = connection.scalars(select(tombstones.c.salt).distinct()).all()
+    salts = connection.scalars(_SALTS).all()
+    if not salts:  # nobody was ever forgotten
+        return None
     people: list[tuple[Kind, str]] = [] if user_id is None else [("user", user_id)]
     people += [] if session_id is None else [("session", session_id)]
     digests = [_digest(salt, *who) for salt in salts for who in people]
-    query = select(func.max(tombstones.c.time_us)).where(tombstones.c.digest.in_(digests))
-    last: int | None = connection.scalar(query)
+    last: int | None = connection.scalar(_LAST, {"digests": digests})
     return last
 
 
