@@ -9,6 +9,7 @@ from crossfade.service.config import ServiceConfig
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
+from crossfade.service.unavailable import Unavailable
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
 
@@ -22,6 +23,7 @@ class Service:
         log: Its database.
         versions: What answers.
         people: Recent events.
+        unavailable: Items that must be in no list.
         answering: Threads that answer.
         impressions: What was shown.
         meters: What is counted.
@@ -32,6 +34,7 @@ class Service:
     log: Log
     versions: Versions
     people: People
+    unavailable: Unavailable
     answering: Answering
     impressions: Impressions
     meters: Meters
@@ -61,6 +64,7 @@ class Service:
             log,
             versions,
             People(log, config.max_people, config.max_events),
+            Unavailable(log),
             answering,
             Impressions(log, meters),
             meters,
