@@ -53,7 +53,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
+        parsed = parsed_url(url)
         self.embedded = parsed.get_backend_name() == "sqlite"
         # For messages, without the password and whatever else is nobody's business.
         bare = parsed.set(query={}).render_as_string(hide_password=True)
@@ -142,7 +142,12 @@ class Database:
             ) from error
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """A URL with its driver.
+
+    Raises:
+        ConfigError: If it is none of a database that logs are kept in.
+    """
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()
