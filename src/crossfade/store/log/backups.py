@@ -143,10 +143,8 @@ def _pending(file: Path) -> Iterator[Path]:
 
 
 def _refuse_there(file: Path) -> None:
-    for there in (
-        file,
-        Path(f"{file}-wal"),
-    ):  # whose changes would be taken for those of the new file
+    # Changes left in a -wal would be taken for those of the new file.
+    for there in (file, Path(f"{file}-wal")):
         if there.exists():
             raise ConfigError(f"{there} is there already; move it away or choose another name")
 
