@@ -22,8 +22,14 @@ PLACES = {
         ("GET", "/v1/similar-items"),
         ("GET", "/v1/models"),
         ("GET", "/metrics"),
+        *[("GET", f"/v1/{noun}") for noun in ("item", "items", "user", "users")],
     ],
-    "write": [("POST", "/v1/events"), ("POST", "/v1/events/batch")],
+    "write": [
+        ("POST", "/v1/events"),
+        ("POST", "/v1/events/batch"),
+        *[(m, f"/v1/{noun}") for noun in ("item", "user") for m in ("PUT", "PATCH", "DELETE")],
+        *[("POST", f"/v1/{noun}") for noun in ("items", "users")],
+    ],
     "admin": [
         ("POST", "/v1/forget"),
         ("POST", "/v1/models/promote"),

@@ -22,6 +22,7 @@ from crossfade.cli import (
     recommending,
     registering,
     reporting,
+    restoring,
     serving,
 )
 from crossfade.errors import CrossfadeError
@@ -74,6 +75,9 @@ app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
+app.command("backup")(restoring.backup)
+app.command("restore")(restoring.restore)
+app.add_typer(restoring.tombstones)
 app.command("doctor")(checking.doctor)
 
 

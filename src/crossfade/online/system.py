@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -104,9 +106,26 @@ class LiveSystem:
             for item_id, row in zip(item_ids, rows.tolist(), strict=True)
         ]
 
-    def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
-        """Items like one item; see `HybridModel.similar`."""
-        return self.model.similar(item_id, k)
+    def similar(
+        self, item_id: str, k: int = 10, block: Sequence[str] = ()
+    ) -> tuple[str, Recommendations]:
+        """Items like one item, without those in ``block``; see `HybridModel.similar`."""
+        blocked = self.model.dataset.item_ids.rows(block)
+        base, found = self.model.similar(item_id, k + int((blocked >= 0).sum()))
+        gone = set(block)
+        kept = (one for one in found if one.item_id not in gone)
+        best = (replace(one, rank=at) for at, one in enumerate(islice(kept, k), 1))
+        return base, Recommendations(best)
+
+    def known_items(self, item_ids: Sequence[str]) -> list[bool]:
+        """Of each item, whether the system can list it."""
+        known: list[bool] = (self.model.dataset.item_ids.rows(item_ids) >= 0).tolist()
+        return known
+
+    def known_users(self, user_ids: Sequence[str]) -> list[bool]:
+        """Of each user, whether the system learned from them."""
+        known: list[bool] = (self.model.dataset.user_ids.rows(user_ids) >= 0).tolist()
+        return known
 
     def _query(self, ask: Ask) -> Queries:
         (request,) = self._requests.make([ask])

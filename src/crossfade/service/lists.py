@@ -97,7 +97,7 @@ async def similar(
 ) -> Response:
     """Items like one item."""
     live = service.versions.current()
-    base, found = await asyncio.to_thread(live.similar, item_id, k)
+    base, found = await asyncio.to_thread(live.similar, item_id, k, service.unavailable.ids)
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
@@ -113,7 +113,9 @@ def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[System],
             now_us=now,
             context=asked.context,
         )
-        return _with_list(live, ask, asked) if isinstance(asked, ListRequest) else ask
+        if not isinstance(asked, ListRequest):
+            return ask
+        return _with_list(live, ask, asked, service.unavailable.ids)
 
     return make
 
@@ -125,7 +127,7 @@ def _must_not_know(live: System, recent: Recent) -> bool:
     return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
-def _with_list(live: System, ask: Ask, asked: ListRequest) -> Ask:
+def _with_list(live: System, ask: Ask, asked: ListRequest, unavailable: tuple[str, ...]) -> Ask:
     ranking = None
     if asked.diversity is not None:
         ranking = live.ranking.changed(diversity=asked.diversity)
@@ -135,7 +137,9 @@ def _with_list(live: System, ask: Ask, asked: ListRequest) -> Ask:
         genres=asked.genres,
         moods=asked.moods,
         k=asked.k,
-        filters=Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
+        filters=Filters(
+            unavailable + asked.filters.block, asked.filters.allow, asked.filters.rules
+        ),
         ranking=ranking,
         explain=asked.explain,
     )

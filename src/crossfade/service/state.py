@@ -10,6 +10,7 @@ from crossfade.service.config import ServiceConfig
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
+from crossfade.service.unavailable import Unavailable
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
 
@@ -23,6 +24,7 @@ class Service:
         log: Its database.
         versions: What answers.
         people: Recent events.
+        unavailable: Items that must be in no list.
         answering: Requests that wait.
         impressions: What was shown.
         meters: What is counted.
@@ -33,6 +35,7 @@ class Service:
     log: Log
     versions: Versions
     people: People
+    unavailable: Unavailable
     answering: Answering
     impressions: Impressions
     meters: Meters
@@ -66,6 +69,7 @@ class Service:
             log,
             versions,
             People(log, config.max_people, config.max_events),
+            Unavailable(log),
             answering,
             Impressions(log, meters),
             meters,

@@ -79,9 +79,19 @@ class Workers:
         """See `LiveSystem.predict`."""
         return self._call("predict", ask, item_ids)  # type: ignore[no-any-return]
 
-    def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
+    def similar(
+        self, item_id: str, k: int = 10, block: Sequence[str] = ()
+    ) -> tuple[str, Recommendations]:
         """See `LiveSystem.similar`."""
-        return self._call("similar", item_id, k)  # type: ignore[no-any-return]
+        return self._call("similar", item_id, k, block)  # type: ignore[no-any-return]
+
+    def known_items(self, item_ids: Sequence[str]) -> list[bool]:
+        """See `LiveSystem.known_items`."""
+        return self._call("known_items", item_ids)  # type: ignore[no-any-return]
+
+    def known_users(self, user_ids: Sequence[str]) -> list[bool]:
+        """See `LiveSystem.known_users`."""
+        return self._call("known_users", user_ids)  # type: ignore[no-any-return]
 
     def _call(self, name: str, *arguments: Any) -> Any:
         process = self._idle.get()

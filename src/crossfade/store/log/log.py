@@ -22,6 +22,7 @@ from crossfade.store.log.rows import (
 )
 
 if TYPE_CHECKING:
+    from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
 
 
@@ -81,6 +82,13 @@ class Log:
             StoreError: If that cannot be done.
         """
         self._database.check()
+
+    @property
+    def catalogue(self) -> "Catalogue":
+        """What is kept of items and users between fits."""
+        from crossfade.store.log.catalogue import Catalogue
+
+        return Catalogue(self._database)
 
     # -- events --------------------------------------------------------------------------
 
