@@ -23,6 +23,7 @@ from crossfade.store.log.rows import (
 
 if TYPE_CHECKING:
     from crossfade.store.log.database import Database
+    from crossfade.store.log.experiments import Experiments
 
 
 class Log:
@@ -81,6 +82,13 @@ class Log:
             StoreError: If that cannot be done.
         """
         self._database.check()
+
+    @property
+    def experiments(self) -> "Experiments":
+        """A/B experiments."""
+        from crossfade.store.log.experiments import Experiments
+
+        return Experiments(self._database)
 
     # -- events --------------------------------------------------------------------------
 

@@ -62,3 +62,20 @@ log_state = Table(  # one row
     Column("last_sequence", BigInteger, nullable=False),
     Column("salt", Text, nullable=False),
 )
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+experiment_traffic = Table(
+    "experiment_traffic",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("traffic", Double, nullable=False),
+)
