@@ -21,6 +21,8 @@ PLACES = {
         ("POST", "/v1/predictions"),
         ("GET", "/v1/similar-items"),
         ("GET", "/v1/models"),
+        ("GET", "/v1/experiments"),
+        ("GET", "/v1/experiments/{name}"),
         ("GET", "/metrics"),
     ],
     "write": [("POST", "/v1/events"), ("POST", "/v1/events/batch")],
@@ -28,6 +30,9 @@ PLACES = {
         ("POST", "/v1/forget"),
         ("POST", "/v1/models/promote"),
         ("POST", "/v1/models/rollback"),
+        ("POST", "/v1/experiments"),
+        ("POST", "/v1/experiments/{name}/traffic"),
+        ("POST", "/v1/experiments/{name}/stop"),
     ],
 }
 OPEN = {"/healthz", "/readyz", "/openapi.json"}

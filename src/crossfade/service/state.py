@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
+from crossfade.service.assigning import Assigning
 from crossfade.service.config import ServiceConfig
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
@@ -23,6 +24,7 @@ class Service:
         versions: What answers.
         people: Recent events.
         answering: Threads that answer.
+        assigning: Who takes part in which experiment.
         impressions: What was shown.
         meters: What is counted.
         door: Who is let in.
@@ -33,6 +35,7 @@ class Service:
     versions: Versions
     people: People
     answering: Answering
+    assigning: Assigning
     impressions: Impressions
     meters: Meters
     door: Doorkeeper
@@ -62,6 +65,7 @@ class Service:
             versions,
             People(log, config.max_people, config.max_events),
             answering,
+            Assigning(log, config.reload_s),
             Impressions(log, meters),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
