@@ -14,6 +14,7 @@ from crossfade.cli import (
     checking,
     demonstrating,
     evaluating,
+    experimenting,
     fitting,
     fusing,
     importing,
@@ -74,6 +75,7 @@ app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
+app.add_typer(experimenting.app)
 app.command("doctor")(checking.doctor)
 
 

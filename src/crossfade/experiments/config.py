@@ -55,9 +55,9 @@ class Experiment(Settings):
     )
     metric: Metric = Field(
         "wanted",
-        description="What is averaged over the lists of a unit. Of one list: `wanted`: wanted events; "
-        "`wanted_any`: 1 where there was one; `click_share`, `skip_share`: share of its items that somebody did "
-        "something with, or skipped; `value`: sum of the values of its events.",
+        description="What is averaged over a unit's lists. Of one list: `wanted`: its wanted events; `wanted_any`: "
+        "1 where there was one; `click_share`: share of its items with an event that is neither skip nor dislike; "
+        "`skip_share`: share of its items that were skipped; `value`: sum of the values of its events.",
     )
     minimal_effect: float = Field(
         gt=0, description="Smallest difference of the metric that would matter, in its own unit."

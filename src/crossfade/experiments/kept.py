@@ -54,7 +54,7 @@ def analysed(log: Log, stored: "StoredExperiment", now_us: int) -> Analysis:
     whose = (stored.name, experiment.unit)
     return analyse(
         experiment,
-        pl.DataFrame(there.lists(*whose), LISTS, orient="row"),
+        pl.DataFrame(there.lists(*whose, now_us), LISTS, orient="row"),
         pl.DataFrame(there.reactions(*whose, before[0], now_us), EVENTS, orient="row"),
         pl.DataFrame(there.lists_before(*whose, *before), LISTS, orient="row"),
         now_us,

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from crossfade.data.dataset import to_datetime
 from crossfade.experiments import Experiment
-from crossfade.experiments.analysis import Verdict
+from crossfade.experiments.analysis import Analysis, Verdict
 from crossfade.experiments.assignment import BUCKETS
+from crossfade.experiments.kept import settings_of
 from crossfade.service.messages import Message
+from crossfade.store.log.experiments import StoredExperiment
 
 
 def _known(value: Any) -> Any:
@@ -74,7 +77,7 @@ class AnalysisAnswer(_Told):
     mismatch: bool = Field(description="Too unlikely: nothing else here means anything.")
 
 
-class Step(BaseModel):
+class StepLine(BaseModel):
     """That an experiment had so much traffic from some moment on; 0 is that it was stopped."""
 
     time: datetime
@@ -87,8 +90,22 @@ class ExperimentLine(BaseModel):
     name: str
     runs: bool
     traffic: float
-    steps: Sequence[Step]
+    steps: Sequence[StepLine]
     settings: Experiment
+
+    @classmethod
+    def of(cls, stored: StoredExperiment) -> Self:
+        """The line of an experiment of the log."""
+        steps = [
+            StepLine(time=to_datetime(step.time_us), traffic=step.traffic) for step in stored.steps
+        ]
+        return cls(
+            name=stored.name,
+            runs=stored.stopped_us is None,
+            traffic=stored.traffic,
+            steps=steps,
+            settings=settings_of(stored),
+        )
 
 
 class ExperimentsAnswer(BaseModel):
@@ -101,3 +118,9 @@ class ExperimentAnswer(ExperimentLine):
     """One experiment and what it says."""
 
     analysis: AnalysisAnswer
+
+    @classmethod
+    def telling(cls, stored: StoredExperiment, analysis: Analysis) -> Self:
+        """An experiment of the log and its analysis."""
+        line = ExperimentLine.of(stored)
+        return cls(**dict(line), analysis=AnalysisAnswer.model_validate(analysis))

@@ -1,27 +1,23 @@
 """Experiments: begun, grown, stopped and looked at."""
 
 import asyncio
-from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
 from crossfade.experiments import Arm, Experiment
-from crossfade.experiments.kept import analysed, begin, settings_of
+from crossfade.experiments.kept import analysed, begin
 from crossfade.online import Ask
 from crossfade.service.asking import Running, needs
 from crossfade.service.experiment_messages import (
-    AnalysisAnswer,
     ExperimentAnswer,
     ExperimentLine,
     ExperimentsAnswer,
     Growth,
-    Step,
 )
 from crossfade.service.lists import as_changed
-from crossfade.service.messages import FIRST, Word
+from crossfade.service.messages import Word
 from crossfade.service.state import Service, now_us
-from crossfade.store.log.experiments import StoredExperiment
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
 
@@ -32,7 +28,7 @@ Name = Annotated[Word, Path()]
 async def experiments(service: Running) -> ExperimentsAnswer:
     """All that ever were."""
     found = await asyncio.to_thread(service.log.experiments.every)
-    return ExperimentsAnswer(experiments=[ExperimentLine(**_line(one)) for one in found])
+    return ExperimentsAnswer(experiments=[ExperimentLine.of(one) for one in found])
 
 
 @router.get("/{name}", dependencies=[Depends(needs("read"))])
@@ -77,18 +73,4 @@ async def _changed(service: Service, name: str) -> ExperimentAnswer:
 
 def _told(service: Service, name: str) -> ExperimentAnswer:
     stored = service.log.experiments.get(name)
-    analysis = AnalysisAnswer.model_validate(analysed(service.log, stored, now_us()))
-    return ExperimentAnswer(**_line(stored), analysis=analysis)
-
-
-def _line(stored: StoredExperiment) -> dict[str, Any]:
-    return {
-        "name": stored.name,
-        "runs": stored.stopped_us is None,
-        "traffic": stored.traffic,
-        "steps": [
-            Step(time=FIRST + timedelta(microseconds=step.time_us), traffic=step.traffic)
-            for step in stored.steps
-        ],
-        "settings": settings_of(stored),
-    }
+    return ExperimentAnswer.telling(stored, analysed(service.log, stored, now_us()))

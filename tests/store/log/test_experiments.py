@@ -101,10 +101,11 @@ def test_what_is_analysed_is_what_the_log_holds(log: Log) -> None:
     assert told == [(1, 1, 1, 2), (1, 1, 1, 3)]
     assert found.comparisons[0].n_before == 1
     assert [arm.n for arm in analysed(log, stored, then - 1).arms] == [0, 0]
+    assert [arm.n_seen for arm in analysed(log, stored, NOW).arms] == [0, 0]
     log.forget(user_id="ann", now_us=then)
     assert [(arm.n_seen, arm.n) for arm in analysed(log, stored, then).arms] == [(0, 0), (1, 1)]
     left = (
-        log.experiments.lists("shelf", "user"),
+        log.experiments.lists("shelf", "user", then),
         log.experiments.lists_before("shelf", "user", 0, then),
         log.experiments.reactions("shelf", "user", 0, then),
     )

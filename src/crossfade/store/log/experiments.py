@@ -132,10 +132,10 @@ class Experiments:
         with self._database.read() as connection:
             return _get(connection, name)
 
-    def lists(self, name: str, unit: Unit) -> list[ShownList]:
-        """What its arms showed, oldest first."""
+    def lists(self, name: str, unit: Unit, to_us: int) -> list[ShownList]:
+        """What its arms showed before some moment, oldest first."""
         where = (impressions.c.experiment == name, _unit(unit).is_not(None))
-        return self._lists(unit, *where)
+        return self._lists(unit, *where, impressions.c.time_us < to_us)
 
     def lists_before(self, name: str, unit: Unit, from_us: int, to_us: int) -> list[ShownList]:
         """What its units were shown from one moment until before another, whoever made it; without arms."""
