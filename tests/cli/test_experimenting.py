@@ -55,7 +55,7 @@ def test_an_experiment_is_begun_shown_grown_stopped_and_listed(
     assert ask(capsys, "stop", "shelf", *database)[1] == "stopped: shelf\n"
     (listed,) = json.loads(ask(capsys, "list", "--json", *database)[1])["experiments"]
     assert [step["traffic"] for step in listed["steps"]] == [0.5, 0.75, 0]
-    assert "stopped" in ask(capsys, "list", *database)[1]
+    assert "75% of users" in ask(capsys, "list", *database)[1]
     assert "shelf  stopped" in ask(capsys, "show", "shelf", *database)[1]
     for again in (("stop", "shelf"), ("grow", "shelf", "0.9"), ("add", str(file)), ("show", "none")):  # fmt: skip
         code, _, err = ask(capsys, *again, *database)

@@ -1,6 +1,8 @@
 """Experiments over HTTP: who is in one gets the list of their arm, and what comes of it is told."""
 
 import asyncio
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,18 @@ import pytest
 from tests.service.conftest import Running, Start
 
 from crossfade.experiments import Experiment
+from crossfade.experiments.analysis import Analysis
 from crossfade.experiments.assignment import place
-from crossfade.experiments.kept import begin
+from crossfade.experiments.intervals import Interval
+from crossfade.experiments.kept import analysed, begin
 from crossfade.hybrid import HybridModel
+from crossfade.service import experiments
 from crossfade.service.assigning import Assigning, Part
+from crossfade.service.experiment_messages import Between
 from crossfade.service.people import Who
 from crossfade.service.state import now_us
 from crossfade.store.log import Log
+from crossfade.store.log.experiments import StoredExperiment
 
 MIXED = {"diversity": 0.9, "max_per_creator": 1}
 
@@ -158,6 +165,33 @@ def test_what_another_process_begins_runs_here_within_seconds(start: Start) -> N
     running = start(reload_s=0.001)
     begin(running.service.log, Experiment(**settings()), now_us())
     assert asked(running, user_id="u1")["experiment"] == "shelf"
+
+
+def test_what_experiments_say_is_worked_out_one_at_a_time(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.admin.post("/v1/experiments", json=settings())
+    under_way, most = 0, 0
+
+    def slow(log: Log, stored: StoredExperiment, now: int) -> Analysis:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        time.sleep(0.02)
+        under_way -= 1
+        return analysed(log, stored, now)
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(experiments.experiment("shelf", running.service) for _ in range(4)))
+
+    monkeypatch.setattr(experiments, "analysed", slow)
+    asyncio.run(ask_all())
+    assert most == 1
+
+
+def test_what_is_not_known_goes_over_the_wire_as_null() -> None:
+    told = Between.model_validate(Interval(math.nan, 1.0))
+    assert (told.low, told.high) == (None, 1.0)
 
 
 # -- without a service ---------------------------------------------------------------------

@@ -40,12 +40,16 @@ class Assigning:
         log: Where they are.
         every_s: How often to look, in seconds.
         clock: Seconds that never go back.
+
+    Attributes:
+        analysing: Held by whoever works out what an experiment says.
     """
 
     def __init__(
         self, log: Log, every_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._log, self._every_s, self._clock = log, every_s, clock
+        self.analysing = asyncio.Lock()
         self._running: Sequence[Experiment] = ()
         self._read_s = -math.inf
         self.read()

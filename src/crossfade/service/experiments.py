@@ -34,7 +34,7 @@ async def experiments(service: Running) -> ExperimentsAnswer:
 @router.get("/{name}", dependencies=[Depends(needs("read"))])
 async def experiment(name: Name, service: Running) -> ExperimentAnswer:
     """One of them, and what it says so far."""
-    return await asyncio.to_thread(_told, service, name)
+    return await _told(service, name)
 
 
 @router.post("", status_code=201, dependencies=[Depends(needs("admin"))])
@@ -68,9 +68,15 @@ async def _try(service: Service, arm: Arm) -> None:
 
 async def _changed(service: Service, name: str) -> ExperimentAnswer:
     await asyncio.to_thread(service.assigning.read)
-    return await asyncio.to_thread(_told, service, name)
+    return await _told(service, name)
 
 
-def _told(service: Service, name: str) -> ExperimentAnswer:
+async def _told(service: Service, name: str) -> ExperimentAnswer:
+    # It may take seconds: one at a time, so that threads are left for events.
+    async with service.assigning.analysing:
+        return await asyncio.to_thread(_analysed, service, name)
+
+
+def _analysed(service: Service, name: str) -> ExperimentAnswer:
     stored = service.log.experiments.get(name)
     return ExperimentAnswer.telling(stored, analysed(service.log, stored, now_us()))
