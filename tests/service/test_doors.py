@@ -21,6 +21,8 @@ PLACES = {
         ("POST", "/v1/predictions"),
         ("GET", "/v1/similar-items"),
         ("GET", "/v1/models"),
+        ("GET", "/v1/experiments"),
+        ("GET", "/v1/experiments/{name}"),
         ("GET", "/metrics"),
         *[("GET", f"/v1/{noun}") for noun in ("item", "items", "user", "users")],
     ],
@@ -34,6 +36,9 @@ PLACES = {
         ("POST", "/v1/forget"),
         ("POST", "/v1/models/promote"),
         ("POST", "/v1/models/rollback"),
+        ("POST", "/v1/experiments"),
+        ("POST", "/v1/experiments/{name}/traffic"),
+        ("POST", "/v1/experiments/{name}/stop"),
     ],
 }
 OPEN = {"/healthz", "/readyz", "/openapi.json"}

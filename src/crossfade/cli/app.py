@@ -14,6 +14,7 @@ from crossfade.cli import (
     checking,
     demonstrating,
     evaluating,
+    experimenting,
     fitting,
     fusing,
     importing,
@@ -78,6 +79,7 @@ app.add_typer(serving.keys)
 app.command("backup")(restoring.backup)
 app.command("restore")(restoring.restore)
 app.add_typer(restoring.tombstones)
+app.add_typer(experimenting.app)
 app.command("doctor")(checking.doctor)
 
 

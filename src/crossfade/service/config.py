@@ -60,7 +60,9 @@ class ServiceConfig(Settings):
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
     reload_s: float = Field(
-        5, gt=0, description="How often a registry is asked whether another version was promoted."
+        5,
+        gt=0,
+        description="How often to look whether another version was promoted and which experiments run.",
     )
     shutdown_s: int = Field(
         20,

@@ -1,18 +1,22 @@
 """Lists, single items, and what is like an item."""
 
 import asyncio
+import logging
+import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from crossfade.errors import ConfigError
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask
 from crossfade.service.asking import Running, needs
+from crossfade.service.assigning import Part
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -33,6 +37,8 @@ from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
 from crossfade.store.log import Impression, ImpressionItem
 
+logger = logging.getLogger("crossfade.service")
+
 router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
 
 
@@ -40,9 +46,9 @@ router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("re
 async def recommend(asked: ListRequest, service: Running) -> Response:
     """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
     now = now_us()
-    version, answer = await service.answering.ask(_ask(service, asked, now))
+    version, answer, part = await _answered(service, asked, now)
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
-    service.impressions.add(_impression(asked, answer, request_id, version, now))
+    service.impressions.add(_impression(asked, answer, request_id, version, now, part=part))
     service.meters.lists.labels(answer.method).inc()
     return _json(
         ListAnswer.model_construct(
@@ -52,6 +58,8 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
             n_history=answer.n_history,
             n_live=answer.n_live,
             notes=answer.unknown,
+            experiment=part.experiment,
+            arm=part.arm,
             items=answer.recommendations,
         )
     )
@@ -101,11 +109,34 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[System], Ask]:
+async def _answered(service: Service, asked: ListRequest, now: int) -> tuple[str, Answer, Part]:
+    """The list with the version that made it, by the arm of the experiment that somebody is in."""
+    # Who says how lists are to be made gets them so, and is part of no experiment.
+    own = asked.diversity is not None
+    part = Part() if own else await service.assigning.part(_who(asked))
+    try:
+        return *await service.answering.ask(_ask(service, asked, now, part.changes)), part
+    except ConfigError as error:
+        if part.experiment is None:
+            raise
+        # Raises the same once more where the request is at fault, not the arm.
+        found = await service.answering.ask(_ask(service, asked, now))
+        service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
+        logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
+        return *found, Part()
+
+
+def _who(asked: Person) -> Who:
+    return Who(asked.user_id, asked.session_id)
+
+
+def _ask(
+    service: Service, asked: PersonRequest, now: int, changes: Mapping[str, Any] | None = None
+) -> Callable[[System], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
     def make(live: System) -> Ask:
-        who = Who(asked.user_id, asked.session_id)
+        who = _who(asked)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
             user_id=None if _must_not_know(live, recent) else asked.user_id,
@@ -115,7 +146,7 @@ def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[System],
         )
         if not isinstance(asked, ListRequest):
             return ask
-        return _with_list(live, ask, asked, service.unavailable.ids)
+        return _with_list(live, ask, asked, changes, service.unavailable.ids)
 
     return make
 
@@ -127,12 +158,22 @@ def _must_not_know(live: System, recent: Recent) -> bool:
     return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
-def _with_list(live: System, ask: Ask, asked: ListRequest, unavailable: tuple[str, ...]) -> Ask:
-    ranking = None
+def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:
+    """A request for a list by the settings of a system, some of them changed."""
+    return replace(ask, ranking=live.ranking.changed(**changes) if changes else None)
+
+
+def _with_list(
+    live: System,
+    ask: Ask,
+    asked: ListRequest,
+    changes: Mapping[str, Any] | None,
+    unavailable: tuple[str, ...],
+) -> Ask:
     if asked.diversity is not None:
-        ranking = live.ranking.changed(diversity=asked.diversity)
+        changes = {"diversity": asked.diversity}
     return replace(
-        ask,
+        as_changed(live, ask, changes),
         items=asked.items,
         genres=asked.genres,
         moods=asked.moods,
@@ -140,13 +181,13 @@ def _with_list(live: System, ask: Ask, asked: ListRequest, unavailable: tuple[st
         filters=Filters(
             unavailable + asked.filters.block, asked.filters.allow, asked.filters.rules
         ),
-        ranking=ranking,
         explain=asked.explain,
+        seed=secrets.randbits(32),  # looked at where places are left to chance
     )
 
 
 def _impression(
-    asked: Person, answer: Answer, request_id: str, version: str, now: int
+    asked: Person, answer: Answer, request_id: str, version: str, now: int, *, part: Part
 ) -> Impression:
     """What was shown, with the chances it was shown with."""
     items = [
@@ -163,6 +204,8 @@ def _impression(
         version=version,
         method=answer.method,
         items=items,
+        experiment=part.experiment,
+        arm=part.arm,
     )
 
 

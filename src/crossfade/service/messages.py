@@ -159,6 +159,8 @@ class ListAnswer(BaseModel):
     n_history: int = Field(description="Events the list rests on.")
     n_live: int = Field(description="How many of them came in after the system was fitted.")
     notes: Sequence[str] = Field(description="What is unknown and was left out.")
+    experiment: str | None = Field(None, description="That the list is part of.")
+    arm: str | None = Field(None, description="Of that experiment, which made the list.")
     items: Sequence[Recommendation]
 
 

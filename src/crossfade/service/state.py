@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
+from crossfade.service.assigning import Assigning
 from crossfade.service.config import ServiceConfig
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
@@ -26,6 +27,7 @@ class Service:
         people: Recent events.
         unavailable: Items that must be in no list.
         answering: Requests that wait.
+        assigning: Who takes part in which experiment.
         impressions: What was shown.
         meters: What is counted.
         door: Who is let in.
@@ -37,6 +39,7 @@ class Service:
     people: People
     unavailable: Unavailable
     answering: Answering
+    assigning: Assigning
     impressions: Impressions
     meters: Meters
     door: Doorkeeper
@@ -71,6 +74,7 @@ class Service:
             People(log, config.max_people, config.max_events),
             Unavailable(log),
             answering,
+            Assigning(log, config.reload_s),
             Impressions(log, meters),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),

@@ -24,6 +24,7 @@ from crossfade.store.log.rows import (
 if TYPE_CHECKING:
     from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
+    from crossfade.store.log.experiments import Experiments
 
 
 class Log:
@@ -89,6 +90,13 @@ class Log:
         from crossfade.store.log.catalogue import Catalogue
 
         return Catalogue(self._database)
+
+    @property
+    def experiments(self) -> "Experiments":
+        """A/B experiments."""
+        from crossfade.store.log.experiments import Experiments
+
+        return Experiments(self._database)
 
     # -- events --------------------------------------------------------------------------
 

@@ -59,7 +59,19 @@ def _catalogue(connection: Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue)
+def _experiments(connection: Connection) -> None:
+    _run(
+        connection,
+        "CREATE TABLE experiments (name TEXT PRIMARY KEY, settings TEXT NOT NULL, created_us {integer} NOT NULL)",
+        """CREATE TABLE experiment_traffic (
+            name TEXT, number {integer}, time_us {integer} NOT NULL, traffic {real} NOT NULL,
+            PRIMARY KEY (name, number))""",
+        "CREATE INDEX impressions_experiment ON impressions (experiment, time_us) WHERE experiment IS NOT NULL",
+        "CREATE INDEX events_request ON events (request_id) WHERE request_id IS NOT NULL",
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue, _experiments)
 
 
 def migrate(connection: Connection, place: str) -> None:

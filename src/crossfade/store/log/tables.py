@@ -81,3 +81,20 @@ users = Table(
     Column("changed_us", BigInteger, nullable=False),
     Column("columns", Text, nullable=False),
 )
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+experiment_traffic = Table(
+    "experiment_traffic",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("traffic", Double, nullable=False),
+)
