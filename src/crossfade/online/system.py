@@ -10,12 +10,14 @@ from crossfade.data.vocabulary import check_texts
 from crossfade.errors import CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.explaining import explained
+from crossfade.meta.listing import list_candidates
 from crossfade.meta.predicting import predict_items
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, Served
 from crossfade.online.asks import Answer, Ask, Prediction
 from crossfade.online.requests import LiveRequest, LiveRequests
 from crossfade.rng import generator
+from crossfade.store.log import Features
 
 
 class LiveSystem:
@@ -99,6 +101,17 @@ class LiveSystem:
             for item_id, row in zip(item_ids, rows.tolist(), strict=True)
         ]
 
+    def proposes(self, ask: Ask, item_ids: Sequence[str]) -> list[bool]:
+        """Which items are among the candidates of a request: no list can hold another.
+
+        Raises:
+            ConfigError: As in `answer`.
+        """
+        candidates = list_candidates(self.model.blend, self._query(ask), None).item_row[0]
+        rows = self.model.dataset.item_ids.rows(item_ids)
+        there: list[bool] = (np.isin(rows, candidates) & (rows >= 0)).tolist()
+        return there
+
     def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
         """Items like one item; see `HybridModel.similar`."""
         return self.model.similar(item_id, k)
@@ -145,7 +158,17 @@ class LiveSystem:
             request.n_live,
             request.unknown,
             model.blend.name if served.by_model else "static",
+            self._features(request.query, served) if request.features else None,
         )
+
+    def _features(self, query: Queries, served: Served) -> Features | None:
+        learned = self.model.blend.learned
+        if learned is None or not served.by_model:
+            return None
+        # Read again for the few that are kept: what was read is gone, and the same comes out.
+        reader, rows = learned.lists.reader, served.ranked.item_row[None, :]
+        names = (reader.user_columns, reader.item_columns)
+        return Features.of(*names, reader.user(query)[0], reader.item(query, rows)[0])
 
 
 def _plain(filters: Filters | None) -> Hashable:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask, LiveSystem
 from crossfade.service.asking import Running, needs
+from crossfade.service.impressions import kept
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -39,8 +40,9 @@ router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("re
 async def recommend(asked: ListRequest, service: Running) -> Response:
     """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
     now = now_us()
-    version, answer = await service.answering.ask(_ask(service, asked, now))
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
+    features = kept(request_id, service.config.keep_features)
+    version, answer = await service.answering.ask(_ask(service, asked, now, features=features))
     service.impressions.add(_impression(asked, answer, request_id, version, now))
     service.meters.lists.labels(answer.method).inc()
     return _json(
@@ -100,7 +102,9 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
+def _ask(
+    service: Service, asked: PersonRequest, now: int, *, features: bool = False
+) -> Callable[[LiveSystem], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
     def make(live: LiveSystem) -> Ask:
@@ -111,6 +115,7 @@ def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSyst
             events=recent.events,
             now_us=now,
             context=asked.context,
+            features=features,
         )
         return _with_list(live, ask, asked) if isinstance(asked, ListRequest) else ask
 
@@ -160,6 +165,7 @@ def _impression(
         version=version,
         method=answer.method,
         items=items,
+        features=answer.features,
     )
 
 

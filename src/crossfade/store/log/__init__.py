@@ -3,6 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
+from crossfade.store.log.features import Features
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
@@ -19,6 +20,7 @@ from crossfade.store.log.rows import (
 __all__ = [
     "ApiKey",
     "Appended",
+    "Features",
     "Forgotten",
     "Impression",
     "ImpressionItem",

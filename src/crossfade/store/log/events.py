@@ -56,7 +56,7 @@ def find_of(
     """Events after a sequence that name all who are given, in order."""
     where = [events.c.sequence > after, *naming(events, user_id, session_id)]
     rows = connection.execute(select(events).where(*where).order_by(events.c.sequence).limit(limit))
-    return [_stored(row._asdict()) for row in rows]
+    return [stored(row._asdict()) for row in rows]
 
 
 def last_sequence(connection: Connection) -> int:
@@ -82,7 +82,7 @@ def _by_key(connection: Connection, keys: list[str]) -> dict[str, StoredEvent]:
     found = {}
     for some in pieces(keys):
         rows = connection.execute(select(events).where(events.c.key.in_(some)))
-        found.update({row.key: _stored(row._asdict()) for row in rows})
+        found.update({row.key: stored(row._asdict()) for row in rows})
     return found
 
 
@@ -91,6 +91,7 @@ def _row(sequence: int, received_us: int, event: NewEvent) -> dict[str, Any]:
     return {**vars(event), "sequence": sequence, "received_us": received_us, "context": context}
 
 
-def _stored(row: dict[str, Any]) -> StoredEvent:
+def stored(row: dict[str, Any]) -> StoredEvent:
+    """The event of a whole row."""
     fields = {**row, "context": json.loads(row["context"])}
     return StoredEvent(fields.pop("sequence"), fields.pop("received_us"), NewEvent(**fields))

@@ -37,7 +37,18 @@ def _first(connection: Connection) -> None:
     connection.execute(text("INSERT INTO log_state VALUES (0, :salt)"), salt)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _monitoring(connection: Connection) -> None:
+    _run(
+        connection,
+        "ALTER TABLE impressions ADD COLUMN features {bytes}",
+        "CREATE INDEX impressions_time ON impressions (time_us)",
+        "CREATE TABLE feature_names (version TEXT PRIMARY KEY, request TEXT NOT NULL, item TEXT NOT NULL)",
+        """CREATE TABLE monitor_reports (
+            time_us {integer} PRIMARY KEY, version TEXT NOT NULL, report TEXT NOT NULL)""",
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _monitoring)
 
 
 def migrate(connection: Connection, place: str) -> None:
@@ -71,8 +82,10 @@ def migrate(connection: Connection, place: str) -> None:
 
 
 def _run(connection: Connection, *statements: str) -> None:
-    """Statements in which types are written as ``{integer}`` (64 bits) and ``{real}`` (double)."""
+    """Statements in which types are written as ``{integer}`` (64 bits), ``{real}`` (double) and ``{bytes}``."""
     postgres = connection.dialect.name == "postgresql"
-    integer, real = ("BIGINT", "DOUBLE PRECISION") if postgres else ("INTEGER", "REAL")
+    types = {"integer": "INTEGER", "real": "REAL", "bytes": "BLOB"}
+    if postgres:
+        types = {"integer": "BIGINT", "real": "DOUBLE PRECISION", "bytes": "BYTEA"}
     for statement in statements:
-        connection.execute(text(statement.format(integer=integer, real=real)))
+        connection.execute(text(statement.format(**types)))
