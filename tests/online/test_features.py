@@ -58,6 +58,10 @@ def test_candidates_hold_every_list_and_nothing_unknown(system: LiveSystem) -> N
     ask = Ask(USERS[0], now_us=MOMENT)
     (answer,) = answered(system, ask)
     listed = [one.item_id for one in answer.recommendations]
-    assert system.proposes(ask, [*listed, "no such item"]) == [True] * len(listed) + [False]
+    assert system.proposes(ask, [*listed, "no such item"]) == [True] * len(listed) + [None]
     everything = system.proposes(ask, system.model.dataset.item_ids.ids.to_list())
-    assert 0 < sum(everything) < len(everything)
+    query = system._query(ask)
+    seen = set(np.unique(query.item_row).tolist())
+    assert {row for row, one in enumerate(everything) if one is None} == seen
+    assert everything.count(True) > len(listed)
+    assert everything.count(False) > 0

@@ -101,16 +101,25 @@ class LiveSystem:
             for item_id, row in zip(item_ids, rows.tolist(), strict=True)
         ]
 
-    def proposes(self, ask: Ask, item_ids: Sequence[str]) -> list[bool]:
+    def proposes(self, ask: Ask, item_ids: Sequence[str]) -> list[bool | None]:
         """Which items are among the candidates of a request: no list can hold another.
+
+        Returns:
+            In the order of the ids; None for what may not be listed: unknown items, and those the
+            person knows where these are left out.
 
         Raises:
             ConfigError: As in `answer`.
         """
-        candidates = list_candidates(self.model.blend, self._query(ask), None).item_row[0]
+        query, blend = self._query(ask), self.model.blend
+        candidates = list_candidates(blend, query, None).item_row[0]
         rows = self.model.dataset.item_ids.rows(item_ids)
-        there: list[bool] = (np.isin(rows, candidates) & (rows >= 0)).tolist()
-        return there
+        gone = np.isin(rows, query.item_row) if blend.exclude_seen else rows < 0
+        there = np.isin(rows, candidates).tolist()
+        return [
+            None if row < 0 or left_out else found
+            for row, left_out, found in zip(rows.tolist(), gone.tolist(), there, strict=True)
+        ]
 
     def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
         """Items like one item; see `HybridModel.similar`."""

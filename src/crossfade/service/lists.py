@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from crossfade.meta.serving import Filters
-from crossfade.online import Answer, Ask, LiveSystem
+from crossfade.online import Ask, LiveSystem, as_shown
 from crossfade.service.asking import Running, needs
 from crossfade.service.impressions import kept
 from crossfade.service.messages import (
@@ -23,7 +23,6 @@ from crossfade.service.messages import (
     ListRequest,
     PairsAnswer,
     PairsRequest,
-    Person,
     PersonRequest,
     Prediction,
     ShortRequest,
@@ -31,7 +30,6 @@ from crossfade.service.messages import (
 )
 from crossfade.service.people import Recent, Who
 from crossfade.service.state import Service, now_us
-from crossfade.store.log import Impression, ImpressionItem
 
 router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
 
@@ -43,7 +41,11 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     features = kept(request_id, service.config.keep_features)
     version, answer = await service.answering.ask(_ask(service, asked, now, features=features))
-    service.impressions.add(_impression(asked, answer, request_id, version, now))
+    service.impressions.add(
+        as_shown(
+            answer, request_id, version, now, user_id=asked.user_id, session_id=asked.session_id
+        )
+    )
     service.meters.lists.labels(answer.method).inc()
     return _json(
         ListAnswer.model_construct(
@@ -144,28 +146,6 @@ def _with_list(live: LiveSystem, ask: Ask, asked: ListRequest) -> Ask:
         filters=Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
         ranking=ranking,
         explain=asked.explain,
-    )
-
-
-def _impression(
-    asked: Person, answer: Answer, request_id: str, version: str, now: int
-) -> Impression:
-    """What was shown, with the chances it was shown with."""
-    items = [
-        ImpressionItem(
-            one.item_id, one.rank, one.score, one.probability, one.propensity, one.weights
-        )
-        for one in answer.recommendations
-    ]
-    return Impression(
-        request_id=request_id,
-        user_id=asked.user_id,
-        session_id=asked.session_id,
-        time_us=now,
-        version=version,
-        method=answer.method,
-        items=items,
-        features=answer.features,
     )
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from crossfade.errors import ConflictError, StoreError
-from crossfade.store.log import Features, Impression, ImpressionItem, Log, NewEvent
-from crossfade.store.log.monitoring import StoredReport
+from crossfade.store.log import Features, Impression, ImpressionItem, Log, NewEvent, StoredReport
 
 NOW = 1_700_000_000_000_000
 FEATURES = Features.of(

@@ -14,6 +14,7 @@ from crossfade.store.log.rows import (
     NewEvent,
     Role,
     StoredEvent,
+    StoredReport,
     Tombstone,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "NewEvent",
     "Role",
     "StoredEvent",
+    "StoredReport",
     "Tombstone",
 ]

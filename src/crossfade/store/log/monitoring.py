@@ -1,29 +1,12 @@
 """`Monitoring`: what a monitor reads of a log, and the reports it leaves there."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from crossfade.store.log.database import Database
 from crossfade.store.log.events import stored
 from crossfade.store.log.impressions import read
-from crossfade.store.log.rows import Impression, StoredEvent
+from crossfade.store.log.rows import Impression, StoredEvent, StoredReport
 from crossfade.store.log.tables import events, impressions, monitor_reports
-
-
-@dataclass(frozen=True)
-class StoredReport:
-    """A report as it was stored.
-
-    Attributes:
-        time_us: When.
-        version: Of the system it is about.
-        report: JSON.
-    """
-
-    time_us: int
-    version: str
-    report: str
 
 
 class Monitoring:

@@ -194,6 +194,21 @@ class Forgotten:
 
 
 @dataclass(frozen=True)
+class StoredReport:
+    """A report as it was stored.
+
+    Attributes:
+        time_us: When.
+        version: Of the system it is about.
+        report: JSON.
+    """
+
+    time_us: int
+    version: str
+    report: str
+
+
+@dataclass(frozen=True)
 class Tombstone:
     """That somebody was forgotten: tells an id only to who already knows it and asks.
 
