@@ -37,6 +37,7 @@ from crossfade.hybrid import HybridConfig
 from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
+from crossfade.monitoring import MonitorConfig, Rule
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -95,6 +96,8 @@ def settings_page() -> str:
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
     parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += ["## The file for `monitor`", "", *_table(MonitorConfig)]
+    parts += _section("[[rules]]", Rule)
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",

@@ -19,6 +19,7 @@ from crossfade.cli import (
     importing,
     indexing,
     inspecting,
+    monitoring,
     recommending,
     registering,
     reporting,
@@ -74,6 +75,7 @@ app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
+app.command("monitor")(monitoring.monitor)
 app.command("doctor")(checking.doctor)
 
 

@@ -75,7 +75,7 @@ def add(
         raise ConfigError(f'role "{role}" is none; it is read, write or admin')
     now = datetime.now(UTC)
     expires = None if days is None else to_us(now + timedelta(days=days))
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         typer.echo(log.add_key(name, role, to_us(now), expires))  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def list_command(
     config: ConfigOption = None, database: DatabaseOption = None, as_json: JsonOption = False
 ) -> None:
     """Print who has a key, and what for."""
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         found = log.keys()
     if as_json:
         typer.echo(json.dumps({"keys": [asdict(key) for key in found]}))
@@ -108,7 +108,7 @@ def revoke(
     from crossfade.data.dataset import to_us
     from crossfade.errors import UnknownIdError
 
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         if not log.revoke_key(key_id, to_us(datetime.now(UTC))):
             raise UnknownIdError(f'there is no key "{key_id}"; see crossfade keys list')
     typer.echo(f"revoked {key_id}")
@@ -139,7 +139,8 @@ def service_settings(file: Path | None, given: dict[str, Any]) -> "ServiceConfig
     return validate(ServiceConfig, values, "settings of the service" if file is None else str(file))
 
 
-def _log(config: Path | None, database: str | None) -> "Log":
+def open_log(config: Path | None, database: str | None) -> "Log":
+    """The event log of a service."""
     _refuse_without_extra()
     from crossfade.store.log import Log
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from crossfade.service import events, faults, lists, operations
+from crossfade.service import events, faults, lists, monitoring, operations
 from crossfade.service.messages import FaultAnswer
 from crossfade.service.state import Service
 from crossfade.service.wire import Wire
@@ -43,7 +43,7 @@ def create_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     faults.install(app)
-    for part in (lists, events, operations):
+    for part in (lists, events, operations, monitoring):
         app.include_router(part.router)
     if service.config.cors_origins:
         app.add_middleware(
