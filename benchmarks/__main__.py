@@ -28,6 +28,7 @@ BENCHMARKS = (
     "lists",
     "live",
     "service",
+    "service_memory",
     "monitoring",
     "batch",
     "two_stage",

@@ -1,15 +1,16 @@
 """Recent events of people and sessions: in memory what is needed often, in the log all of it."""
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossfade.online import Event, as_event
+from crossfade.online import Event
+from crossfade.service.compact import Events
 from crossfade.store.log import Log, NewEvent, StoredEvent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Who:
     """Whose events: exactly one of the two is given."""
 
@@ -30,12 +31,12 @@ class Recent:
     forgotten_us: int | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Kept:
     """What is in memory of somebody; ``read_to`` is the place of the last event that was read."""
 
     read_to: int
-    events: deque[Event]
+    events: Events
     forgotten_us: int | None
 
 
@@ -73,10 +74,13 @@ class People:
             return Recent(tuple(kept.events), kept.forgotten_us)
 
     def _read(self, who: Who) -> _Kept:
-        found = self._log.events_of(user_id=who.user_id, session_id=who.session_id)
-        newest = deque(
-            (as_event(one.event) for one in found[-self._max_events :]), maxlen=self._max_events
+        # No more than are kept: of somebody with a million events the others would have to wait.
+        found = self._log.events_of(
+            user_id=who.user_id, session_id=who.session_id, limit=self._max_events, newest=True
         )
+        newest = Events(self._max_events)
+        for one in found:
+            newest.append(one.event)
         forgotten = self._log.forgotten(user_id=who.user_id, session_id=who.session_id)
         return _Kept(found[-1].sequence if found else 0, newest, forgotten)
 
@@ -87,7 +91,7 @@ class People:
                 for who in _whose(one.event):
                     kept = self._kept.get(who)
                     if kept is not None and one.sequence > kept.read_to:
-                        kept.events.append(as_event(one.event))
+                        kept.events.append(one.event)
 
     def clear(self) -> None:
         """Keep nothing of anybody; the log still has it."""

@@ -84,6 +84,8 @@ def test_events_are_found_by_user_by_session_and_by_both(log: Log) -> None:
     assert found(user_id="nobody") == []
     later = log.events_of(user_id="ann", after=1, limit=1)
     assert [stored.sequence for stored in later] == [2]
+    newest = log.events_of(user_id="ann", limit=2, newest=True)
+    assert [stored.sequence for stored in newest] == [2, 3]
 
 
 @pytest.mark.parametrize(

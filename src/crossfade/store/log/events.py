@@ -53,20 +53,23 @@ def find_of(
     session_id: str | None,
     after: int,
     limit: int | None,
+    *,
+    newest: bool = False,
 ) -> list[StoredEvent]:
-    """Events after a sequence that name all who are given, in order."""
+    """Events after a sequence that name all who are given, in order; of too many the first, or the newest."""
     who = {"user_id": user_id, "session_id": session_id}
     named = {name: id_ for name, id_ in who.items() if id_ is not None}
     said = {**named, "after": after} | ({} if limit is None else {"most": limit})
-    rows = connection.execute(_search(tuple(named), limited=limit is not None), said)
-    return [stored(row._asdict()) for row in rows]
+    query = _search(tuple(named), limited=limit is not None, newest=newest)
+    rows = [stored(row._asdict()) for row in connection.execute(query, said)]
+    return rows[::-1] if newest else rows
 
 
 @cache  # a statement takes longer to put together than to carry out
-def _search(named: tuple[str, ...], *, limited: bool) -> Select[Any]:
+def _search(named: tuple[str, ...], *, limited: bool, newest: bool) -> Select[Any]:
     where = [events.c[name] == bindparam(name) for name in named]
     query = select(events).where(events.c.sequence > bindparam("after"), *where)
-    query = query.order_by(events.c.sequence)
+    query = query.order_by(events.c.sequence.desc() if newest else events.c.sequence)
     return query.limit(bindparam("most")) if limited else query
 
 

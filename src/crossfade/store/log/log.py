@@ -130,6 +130,7 @@ class Log:
         session_id: str | None = None,
         after: int = 0,
         limit: int | None = None,
+        newest: bool = False,
     ) -> list[StoredEvent]:
         """Events of a user, of a session, or of a user in a session, by sequence.
 
@@ -137,7 +138,8 @@ class Log:
             user_id: At least one of this
             session_id: and this.
             after: Only later sequences.
-            limit: At most so many, the first ones.
+            limit: At most so many, the first ones,
+            newest: or the last ones.
         """
         from crossfade.store.log.events import find_of
 
@@ -145,7 +147,7 @@ class Log:
         check_whole("after", after, 0)
         _check_limit(limit)
         with self._database.read() as connection:
-            return find_of(connection, user_id, session_id, after, limit)
+            return find_of(connection, user_id, session_id, after, limit, newest=newest)
 
     def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
         """The log after a sequence, in order, for replay.
