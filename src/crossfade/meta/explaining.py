@@ -1,7 +1,7 @@
 """Why each item of a list is there: from contributions and evidence to reasons and sentences."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -14,6 +14,8 @@ from crossfade.explain.reasons import find_reasons
 from crossfade.explain.sentences import Certainty, Explanation, Names, Note, explain
 from crossfade.explain.words import load_words
 from crossfade.features.acclaim import ratings_before
+from crossfade.fusion.base import Signals
+from crossfade.fusion.contributions import Contributions, account, over_list
 from crossfade.meta.blending import Blend
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.learning import LearnedBlend
@@ -112,8 +114,12 @@ class Explainer:
             labels, given, average = self.blend.plain_contributions(query, rows, served.score)
         else:
             signals, fused = served.told
-            labels, average = signals.columns.bases, float(np.nanmean(fused.score[0]))
+            labels, score = signals.columns.bases, fused.score[0].astype(np.float64)
             given = self.model.contributions(signals, served.place, fused)
+            if served.tilted is not None:
+                score = score + served.tilted.sum(axis=-1)
+                given = _and(given, served.tilted, signals, score, served.place)
+            average = float(np.nanmean(score))
         by_label = dict(zip(labels, given.centred.T, strict=True))
         return by_label, given.centred_residual - average
 
@@ -137,10 +143,16 @@ class Explainer:
         return None if level is None else Note("acclaim", level, ratings.n_ratings)
 
     def _adapted(self, served: Served) -> Bools:
-        """Whether what is known of this person alone moved the weights of each item, ``(n,)``."""
+        """Whether what is known of this person alone moved the weights of each item, ``(n,)``.
+
+        Or, by a tilt, its score by more than the same share of the spread of all scores.
+        """
         if served.told is None or self.model is None:
             return np.zeros(len(served.score), dtype=np.bool_)
         moved = self.model.adaptation(*served.told)[0, served.place]
+        if served.tilted is not None:
+            pushed = np.abs(served.tilted[served.place]).max(axis=-1, initial=0)
+            moved = np.maximum(moved, pushed / np.nanstd(served.told[1].score[0]))
         return np.asarray(moved > self.config.sentences.adapted)
 
     def _certainty(self, served: Served, at: int, *, adapted: bool) -> Certainty:
@@ -153,11 +165,34 @@ class Explainer:
         )
 
 
+def _and(
+    given: Contributions, tilted: Doubles, signals: Signals, score: Doubles, places: Ints
+) -> Contributions:
+    """Contributions of a model, and those of a person's tilt on top of them.
+
+    Args:
+        given: Of the model, to n candidates.
+        tilted: What the tilt added to all candidates, ``(L, S)``.
+        signals: Of the only request.
+        score: With the tilt, ``(L,)``.
+        places: Of the n candidates.
+    """
+    there = signals.available[0]
+    parts = over_list(tilted, there, score.astype(np.float32), places)
+    own = account(tilted[places].sum(axis=-1), there[places], parts)
+    pairs = ((getattr(one, field.name) for one in (given, own)) for field in fields(given))
+    return Contributions(*(model + tilt for model, tilt in pairs))
+
+
 def explained(
-    lists: ListMaker, explainer: Explainer, query: Queries, item_row: int
+    lists: ListMaker,
+    explainer: Explainer,
+    query: Queries,
+    item_row: int,
+    tilt: Doubles | None = None,
 ) -> Recommendation | None:
     """One item of one request with its reasons, ranked by score alone; see `ListMaker.one`."""
-    found = lists.one(query, item_row)
+    found = lists.one(query, item_row, tilt)
     if found is None:
         return None
     (line,) = lists.lines(query, found[0], explainer.explain(query, found[0]))
