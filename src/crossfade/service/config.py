@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from crossfade.config import Field, Settings
+from crossfade.online import HeadConfig
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -56,6 +57,16 @@ class ServiceConfig(Settings):
         500,
         ge=1,
         description="Newest events of a person that a list may rest on, besides the bundle's.",
+    )
+    adapt: bool = Field(
+        True, description="Whether lists adapt to each person's reactions soon after they come in."
+    )
+    heads: HeadConfig = Field(HeadConfig(), description="How, and when an adaptation counts.")
+    max_adapting: int = Field(
+        1_000, ge=1, description="People who may wait for that; reactions of more are passed over."
+    )
+    adapt_share: float = Field(
+        0.25, gt=0, le=1, description="Share of its time that the thread for it may work."
     )
     reload_s: float = Field(
         5, gt=0, description="How often a registry is asked whether another version was promoted."

@@ -28,7 +28,7 @@ from crossfade.service.messages import (
     ShortRequest,
     SimilarAnswer,
 )
-from crossfade.service.people import Recent, Who
+from crossfade.service.people import Recent, Who, must_not_know
 from crossfade.service.state import Service, now_us
 from crossfade.store.log import Impression, ImpressionItem
 
@@ -43,6 +43,7 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     service.impressions.add(_impression(asked, answer, request_id, version, now))
     service.meters.lists.labels(answer.method).inc()
+    service.meters.adapted_lists.inc(answer.adaptation_applied)
     return _json(
         ListAnswer.model_construct(
             request_id=request_id,
@@ -50,6 +51,8 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
             method=answer.method,
             n_history=answer.n_history,
             n_live=answer.n_live,
+            adaptation_applied=answer.adaptation_applied,
+            adaptation=answer.adaptation,
             notes=answer.unknown,
             items=answer.recommendations,
         )
@@ -107,22 +110,15 @@ def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSyst
         who = Who(asked.user_id, asked.session_id)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
-            user_id=None if _must_not_know(live, recent) else asked.user_id,
+            user_id=None if must_not_know(live, recent) else asked.user_id,
             events=recent.events,
             now_us=now,
             context=asked.context,
+            head=None if who == Who() else service.heads.of(who),
         )
         return _with_list(live, ask, asked) if isinstance(asked, ListRequest) else ask
 
     return make
-
-
-def _must_not_know(live: LiveSystem, recent: Recent) -> bool:
-    """Whether somebody was forgotten after the log ended that a system learned from."""
-    if recent.forgotten_us is None:
-        return False
-    times = live.model.dataset.time_us
-    return times is None or not len(times) or recent.forgotten_us >= int(times[-1])
 
 
 def _with_list(live: LiveSystem, ask: Ask, asked: ListRequest) -> Ask:

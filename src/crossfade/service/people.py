@@ -5,7 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossfade.online import Event
+from crossfade.online import Event, LiveSystem
 from crossfade.store.log import Log, NewEvent, StoredEvent
 
 
@@ -91,6 +91,14 @@ class People:
         """Keep nothing of anybody; the log still has it."""
         with self._lock:
             self._kept.clear()
+
+
+def must_not_know(live: LiveSystem, recent: Recent) -> bool:
+    """Whether somebody was forgotten after the log ended that a system learned from."""
+    if recent.forgotten_us is None:
+        return False
+    times = live.model.dataset.time_us
+    return times is None or not len(times) or recent.forgotten_us >= int(times[-1])
 
 
 def _whose(event: NewEvent) -> list[Who]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
 from crossfade.service.config import ServiceConfig
+from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
@@ -24,6 +25,7 @@ class Service:
         people: Recent events.
         answering: Threads that answer.
         impressions: What was shown.
+        heads: What people's reactions made of the blend.
         meters: What is counted.
         door: Who is let in.
     """
@@ -34,6 +36,7 @@ class Service:
     people: People
     answering: Answering
     impressions: Impressions
+    heads: Heads
     meters: Meters
     door: Doorkeeper
 
@@ -56,13 +59,15 @@ class Service:
         async def look_up(presented: str) -> ApiKey | None:
             return log.key(presented, now_us())
 
+        people = People(log, config.max_people, config.max_events)
         return cls(
             config,
             log,
             versions,
-            People(log, config.max_people, config.max_events),
+            people,
             answering,
             Impressions(log, meters),
+            Heads(log, people, versions.current, config, meters, clock=now_us),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )
@@ -70,6 +75,7 @@ class Service:
     def close(self) -> None:
         """End in order: what waits is answered and written down."""
         self.answering.close()
+        self.heads.close()
         self.impressions.close()
         self.log.close()
 

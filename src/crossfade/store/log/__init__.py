@@ -3,6 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
+from crossfade.store.log.heads import StoredHead
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
@@ -26,5 +27,6 @@ __all__ = [
     "NewEvent",
     "Role",
     "StoredEvent",
+    "StoredHead",
     "Tombstone",
 ]

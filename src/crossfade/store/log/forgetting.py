@@ -8,22 +8,26 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, union
 
 from crossfade.store.log.rows import MOST, Tombstone
-from crossfade.store.log.tables import events, impressions, log_state, tombstones
+from crossfade.store.log.tables import events, heads, impressions, log_state, tombstones
 
 Kind = Literal["user", "session", "nameless"]
 """All rows of a user, all of a session, or those of a session that name no user."""
 
-TIMES = {events: events.c.received_us, impressions: impressions.c.time_us}
+TIMES = {
+    events: events.c.received_us,
+    impressions: impressions.c.time_us,
+    heads: heads.c.created_us,
+}
 """Where a person's rows are, and since when they are there."""
 
 
 def forget(
     connection: Connection, user_id: str | None, session_id: str | None, now_us: int
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Delete a user's rows with the nameless ones of their sessions, and all rows of a session.
 
     Returns:
-        How many events and how many impressions were deleted.
+        How many events, impressions and heads were deleted.
     """
     targets: list[tuple[Kind, str]] = []
     if user_id is not None:
@@ -36,7 +40,7 @@ def forget(
     return _delete(connection, [(*target, MOST) for target in targets])
 
 
-def clean(connection: Connection, stones: Iterable[Tombstone]) -> tuple[int, int]:
+def clean(connection: Connection, stones: Iterable[Tombstone]) -> tuple[int, int, int]:
     """Delete again what was there when it was forgotten: a backup from before may hold it."""
     until = {(stone.salt, stone.digest): stone.time_us for stone in stones}
     _bury(connection, [Tombstone(*name, time_us) for name, time_us in until.items()])
@@ -56,11 +60,21 @@ def every(connection: Connection) -> list[Tombstone]:
     return [Tombstone(**row._asdict()) for row in connection.execute(query)]
 
 
-def when(connection: Connection, user_id: str | None, session_id: str | None) -> int | None:
-    """When a user or a session was last forgotten; None where they never were."""
+def when(
+    connection: Connection,
+    user_id: str | None,
+    session_id: str | None,
+    *,
+    in_part: bool = False,
+) -> int | None:
+    """When a user or a session was last forgotten; None where they never were.
+
+    ``in_part`` counts also when somebody was who had been in the session.
+    """
     salts = connection.scalars(select(tombstones.c.salt).distinct()).all()
     people: list[tuple[Kind, str]] = [] if user_id is None else [("user", user_id)]
     people += [] if session_id is None else [("session", session_id)]
+    people += [] if session_id is None or not in_part else [("nameless", session_id)]
     digests = [_digest(salt, *who) for salt in salts for who in people]
     query = select(func.max(tombstones.c.time_us)).where(tombstones.c.digest.in_(digests))
     last: int | None = connection.scalar(query)
@@ -87,13 +101,15 @@ def _everybody(connection: Connection) -> Iterator[tuple[Kind, str]]:
             yield from ((kind, id_) for kind in kinds)
 
 
-def _delete(connection: Connection, targets: Iterable[tuple[Kind, str, int]]) -> tuple[int, int]:
+def _delete(
+    connection: Connection, targets: Iterable[tuple[Kind, str, int]]
+) -> tuple[int, int, int]:
     n = dict.fromkeys(TIMES, 0)
     for kind, id_, until_us in targets:
         for table, time in TIMES.items():
             where = (*_rows_of(table, kind, id_), time <= until_us)
             n[table] += connection.execute(delete(table).where(*where)).rowcount
-    return n[events], n[impressions]
+    return n[events], n[impressions], n[heads]
 
 
 def _rows_of(table: Table, kind: Kind, id_: str) -> list[ColumnElement[bool]]:

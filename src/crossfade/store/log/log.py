@@ -23,6 +23,7 @@ from crossfade.store.log.rows import (
 
 if TYPE_CHECKING:
     from crossfade.store.log.database import Database
+    from crossfade.store.log.heads import Heads
 
 
 class Log:
@@ -192,6 +193,15 @@ class Log:
         _check_limit(limit)
         with self._database.read() as connection:
             return find_of(connection, user_id, session_id, limit)
+
+    # -- heads ---------------------------------------------------------------------------
+
+    @property
+    def heads(self) -> "Heads":
+        """What people's reactions made of a blend."""
+        from crossfade.store.log.heads import Heads
+
+        return Heads(self._database)
 
     # -- forgetting ----------------------------------------------------------------------
 
