@@ -37,6 +37,7 @@ from crossfade.hybrid import HybridConfig
 from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
+from crossfade.online import HeadConfig
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -94,7 +95,12 @@ def settings_page() -> str:
     parts += _section("[TABLE.columns] NAME = { … }", Column)
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
-    parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += [
+        "## The file for `serve` and `keys`",
+        "",
+        *_table(ServiceConfig),
+        *_section("[heads]", HeadConfig),
+    ]
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",

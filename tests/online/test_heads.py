@@ -1,10 +1,12 @@
 """Heads in a live system: learned from what came before, applied only where they may be."""
 
 import pickle
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +107,7 @@ def test_a_stated_taste_is_answered_without_the_head(
 def test_together_or_alone_is_the_same_to_the_last_bit(
     system: LiveSystem, asked: Ask, head: Head
 ) -> None:
-    users = system.model.dataset.user_ids.ids.to_list()[1:9]
+    users = system.model.dataset.user_ids.ids.to_list()[1:40]  # more than one batch
     asks = [replace(asked, user_id=user, events=()) for user in users]
     asks = [replace(ask, head=head if at % 2 else None) for at, ask in enumerate(asks)]
     asks.insert(3, replace(asked, head=head))
@@ -338,3 +340,13 @@ def _favourite(system: LiveSystem, ask: Ask) -> str:
     items = listed(system, ask)
     rows = system.model.dataset.item_ids.rows(items)
     return items[int(np.argmax(np.nan_to_num(scores[rows], nan=-np.inf)))]
+
+
+def test_the_snippet_of_the_page_does_what_it_says(system: LiveSystem, asked: Ask) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "adapt.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {"model": system.model, "events": asked.events, "now_us": asked.now_us}
+    exec(snippet, names)
+    head, answer = names["found"].head, names["answer"]
+    assert head.n_reactions > 0
+    assert answer.adaptation_applied == head.wins

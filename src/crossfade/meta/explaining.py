@@ -1,7 +1,7 @@
 """Why each item of a list is there: from contributions and evidence to reasons and sentences."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -14,8 +14,6 @@ from crossfade.explain.reasons import find_reasons
 from crossfade.explain.sentences import Certainty, Explanation, Names, Note, explain
 from crossfade.explain.words import load_words
 from crossfade.features.acclaim import ratings_before
-from crossfade.fusion.base import Signals
-from crossfade.fusion.contributions import Contributions, account, over_list
 from crossfade.meta.blending import Blend
 from crossfade.meta.config import ExplainConfig
 from crossfade.meta.learning import LearnedBlend
@@ -114,13 +112,12 @@ class Explainer:
             labels, given, average = self.blend.plain_contributions(query, rows, served.score)
         else:
             signals, fused = served.told
-            labels, score = signals.columns.bases, fused.score[0].astype(np.float64)
+            labels, average = signals.columns.bases, float(np.nanmean(fused.score[0]))
             given = self.model.contributions(signals, served.place, fused)
-            if served.tilted is not None:
-                score = score + served.tilted.sum(axis=-1)
-                given = _and(given, served.tilted, signals, score, served.place)
-            average = float(np.nanmean(score))
-        by_label = dict(zip(labels, given.centred.T, strict=True))
+        centred = given.centred
+        if served.tilted is not None:  # what a tilt adds to the average candidate is 0
+            centred = centred + served.tilted[served.place]
+        by_label = dict(zip(labels, centred.T, strict=True))
         return by_label, given.centred_residual - average
 
     @cached_property
@@ -163,25 +160,6 @@ class Explainer:
             self.limits,
             adapted,
         )
-
-
-def _and(
-    given: Contributions, tilted: Doubles, signals: Signals, score: Doubles, places: Ints
-) -> Contributions:
-    """Contributions of a model, and those of a person's tilt on top of them.
-
-    Args:
-        given: Of the model, to n candidates.
-        tilted: What the tilt added to all candidates, ``(L, S)``.
-        signals: Of the only request.
-        score: With the tilt, ``(L,)``.
-        places: Of the n candidates.
-    """
-    there = signals.available[0]
-    parts = over_list(tilted, there, score.astype(np.float32), places)
-    own = account(tilted[places].sum(axis=-1), there[places], parts)
-    pairs = ((getattr(one, field.name) for one in (given, own)) for field in fields(given))
-    return Contributions(*(model + tilt for model, tilt in pairs))
 
 
 def explained(
