@@ -73,6 +73,9 @@ def main() -> None:
         f"NDCG@{DEPTH}; means over moments, the gain over people, of each the mean of their moments, paired, "
         f"with 95 % bootstrap intervals. Harmed and helped: people whose mean moved by more than {HARM}. Settings "
         "are the defaults.",
+        "",
+        "So `adapt` is off by default in the service: it is for logs of sessions. In trials more `evidence` took "
+        "away harm and gain alike.",
     ]
     for name in SETS:
         lines += _replayed(name, asked.data, asked.people)

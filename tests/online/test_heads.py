@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -345,7 +346,7 @@ def _favourite(system: LiveSystem, ask: Ask) -> str:
 def test_the_snippet_of_the_page_does_what_it_says(system: LiveSystem, asked: Ask) -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "adapt.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names = {"model": system.model, "events": asked.events, "now_us": asked.now_us}
+    names: dict[str, Any] = {"model": system.model, "events": asked.events, "now_us": asked.now_us}
     exec(snippet, names)
     head, answer = names["found"].head, names["answer"]
     assert head.n_reactions > 0

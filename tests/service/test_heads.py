@@ -1,6 +1,7 @@
 """A list reacts to what its person did, beyond the history: heads over HTTP."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.online.systems import cut, fit, world
 from tests.service.conftest import Running, Start
 
 from crossfade.online import Ask, Head, LiveSystem
+from crossfade.service.config import ServiceConfig
 from crossfade.service.people import Who
 from crossfade.service.state import now_us
 from crossfade.store.log import StoredHead
@@ -25,6 +27,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("heads") / "bundle"
     fit(cut(world(n_tracks=400))[0], n_candidates=40).save(directory)
     return directory
+
+
+@pytest.fixture
+def start(start: Start) -> Start:
+    """With adaptation, unless a test says otherwise."""
+    return partial(start, adapt=True)
 
 
 def asked(running: Running, **more: object) -> dict[str, Any]:
@@ -165,6 +173,38 @@ def test_what_was_being_learned_while_somebody_was_forgotten_is_not_kept(
     assert running.service.log.heads.get(user_id=USER) is None
 
 
+def test_what_was_read_before_everybody_was_cleared_does_not_come_back_to_memory(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, head = running.service.heads, counting(running)
+
+    def late(_: Who) -> Head:
+        heads.clear()
+        return head
+
+    with monkeypatch.context() as slow:
+        slow.setattr(heads, "_read", late)
+        heads.of(WHO)
+    assert heads.of(WHO) is None
+
+
+def test_who_was_forgotten_is_adapted_to_as_a_stranger(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapt, seen = LiveSystem.adapt, []
+
+    def watching(self: LiveSystem, ask: Ask, *arguments: Any) -> Any:
+        seen.append(ask.user_id)
+        return adapt(self, ask, *arguments)
+
+    item = ids(asked(running))[0]
+    monkeypatch.setattr(LiveSystem, "adapt", watching)
+    react(running, item)
+    running.admin.post("/v1/forget", json={"user_id": USER})
+    react(running, item)
+    assert seen == [USER, None]
+
+
 def test_only_so_many_heads_stay_in_memory_and_the_others_are_read_again(start: Start) -> None:
     running = start(max_people=2)
     head = counting(running)
@@ -191,6 +231,7 @@ def test_who_has_no_room_to_wait_is_passed_over_and_nobody_waits_twice(
 
 
 def test_without_adaptation_nothing_is_learned_and_nothing_is_applied(start: Start) -> None:
+    assert not ServiceConfig().adapt
     running = start(adapt=False)
     put(running, counting(running))
     told = asked(running)

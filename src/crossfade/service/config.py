@@ -59,7 +59,9 @@ class ServiceConfig(Settings):
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
     adapt: bool = Field(
-        True, description="Whether lists adapt to each person's reactions soon after they come in."
+        False,
+        description="Whether lists adapt to each person's reactions soon after they come in; "
+        "worth it where people listen in sessions.",
     )
     heads: HeadConfig = Field(HeadConfig(), description="How, and when an adaptation counts.")
     max_adapting: int = Field(
