@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from crossfade.cli import (
+    adapting,
     audio,
     batching,
     checking,
@@ -74,6 +75,7 @@ app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
+app.command("export")(adapting.export)
 app.command("doctor")(checking.doctor)
 
 
