@@ -37,6 +37,7 @@ from crossfade.hybrid import HybridConfig
 from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
+from crossfade.online.updates import AdaptConfig
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -95,6 +96,7 @@ def settings_page() -> str:
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
     parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += ["## The file for `adapt`", "", *_table(AdaptConfig)]
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",
@@ -129,7 +131,9 @@ def commands_page() -> str:
             text = getattr(parameter, "help", None) or ""
             parts.append(f"| `{shown}` | {text} | {_default(parameter)} |")
         parts.append("")
-    parts += ["Exit code 0: done; 1: it failed and one message says why; 2: a wrong call."]
+    parts += [
+        "Exit code 0: done; 1: it failed and one message says why; 2: a wrong call; 3: not accepted (`adapt`)."
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -1,6 +1,7 @@
 """The command tree, and how any failure becomes one message and an exit code.
 
-0: done. 1: it failed, and one message on standard error says why. 2: a wrong call.
+0: done. 1: it failed, and one message on standard error says why. 2: a wrong call. 3: `adapt` made a
+candidate that was not accepted.
 """
 
 import sys
@@ -76,6 +77,7 @@ app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
 app.command("export")(adapting.export)
+app.command("adapt")(adapting.adapt)
 app.command("doctor")(checking.doctor)
 
 
