@@ -27,6 +27,7 @@ BENCHMARKS = (
     "serving",
     "lists",
     "live",
+    "adapt_log",
     "service",
     "batch",
     "two_stage",

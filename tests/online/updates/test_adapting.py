@@ -7,19 +7,40 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.online import systems
-from tests.online.updates.logs import FAME, WEEK_US, as_new, fill, fit, of_fame, of_hits, since
+from tests.online.updates.logs import (
+    CONFIG,
+    FAME,
+    START_US,
+    WEEK_US,
+    as_new,
+    fill,
+    fit,
+    of_fame,
+    of_hits,
+    since,
+)
 
 from crossfade.data import Dataset
 from crossfade.data.dataset import to_datetime
 from crossfade.errors import BundleError
 from crossfade.files import claimed
 from crossfade.hybrid import HybridModel
+from crossfade.online import LiveSystem
 from crossfade.online.updates import AdaptConfig, Adapted, Comparison, adapt, read_record
 from crossfade.online.updates.adapting import _mode
 from crossfade.online.updates.decision import objections
+from crossfade.online.updates.judging import (
+    answered,
+    judge,
+    live_events,
+    newest_requests,
+    replayed_requests,
+)
+from crossfade.rng import generator
 from crossfade.store import Registry
 from crossfade.store.log import Log, NewEvent
 
@@ -140,6 +161,11 @@ def test_too_few_people_are_no_proof(place: Place) -> None:
     assert done.decision is not None
     (why,) = done.decision.why
     assert why.endswith("1,000 are needed; wait for more events")
+    judged = HybridModel.load(place.registry.path(str(done.version))).dataset
+    assert judged.time_us is not None
+    assert (
+        place.moment_us < judged.time_us[-1] < done.decision.cut_us
+    )  # it never saw what judged it
 
 
 @pytest.mark.parametrize("mode", ["weekly", "full"])
@@ -254,6 +280,49 @@ def test_kinds_of_events_that_the_log_never_had_do_not_keep_it_from_going_on(pla
     done = place.adapt()
     assert done.version is not None
     assert done.export.dataset.n_events == place.whole.n_events
+
+
+def test_the_version_that_serves_is_asked_with_what_came_in_since(place: Place) -> None:
+    whole, rng = of_fame(), generator(1, "test")
+    old, moment = systems.cut(whole, 2 / 3)
+    system = LiveSystem(fit(old, FAME))
+    cut_us = moment + WEEK_US
+    trials = newest_requests(whole, cut_us, FAME.protocol, 1_000, rng)
+    (trial,) = trials
+    live = live_events(whole, old, trial.queries.user_row)
+    of_user = live[whole.user_ids.id(0)]
+    assert {event.time_us for event in of_user} == set(
+        since(whole, moment).filter(user_id=whole.user_ids.id(0))["timestamp"].to_physical()
+    )
+    with_live, without = (answered(system, trial, whole, some, 10) for some in (live, {}))
+    # Places for what somebody has played since are lost.
+    assert with_live.mean() > without.mean()
+    both = judge((system, system), trials, whole, 10).compared(RULE, rng)
+    assert both.promoted == both.candidate == pytest.approx(with_live.mean())
+    assert (both.difference, both.low, both.high) == (0, 0, 0)
+
+
+def test_requests_are_made_again_only_where_they_were_possible() -> None:
+    whole = of_hits()
+    stop = int(START_US + 6 * WEEK_US)
+    trials = replayed_requests(
+        whole, stop, WEEK_US, CONFIG.protocol, n_most=50, rng=generator(1, "test")
+    )
+    assert len(trials) > 1
+    for trial in trials:
+        assert trial.queries.as_of_us is not None
+        assert trial.candidates is not None
+        (moment,) = set(trial.queries.as_of_us.tolist())
+        assert moment + WEEK_US <= stop
+        assert trial.train.time_us is not None
+        assert trial.train.time_us[-1] < moment
+        seen = set(trial.train.events["item_row"])
+        assert set(np.flatnonzero(trial.candidates)) == seen
+        assert len(trial.queries) == 10
+    nothing = replayed_requests(
+        whole, START_US, WEEK_US, CONFIG.protocol, n_most=50, rng=generator(1, "test")
+    )
+    assert nothing == []
 
 
 def comparison(n: int, promoted: float, difference: float, low: float | None) -> Comparison:

@@ -58,9 +58,9 @@ def adapt(
 ) -> Adapted:
     """Make a candidate of what the log says since, and promote it if the accept rule holds.
 
-    The newest share of the new events is kept back. A candidate that learned everything before is
+    The newest share of the time since is kept back. A candidate that learned everything before is
     asked beside the promoted version, both with the same histories, and judged by what people wanted
-    then; and by a sample of older requests, so that forgetting is seen. Accepted, it is fitted once
+    then; and by a sample of earlier requests, so that forgetting is seen. Accepted, it is fitted once
     more with everything, by the same recipe: that is published and promoted, and it was itself not
     judged. Refused, the judged candidate stays in the registry, not promoted.
 
@@ -84,12 +84,12 @@ def adapt(
         StoreError: If the log cannot be read.
     """
     config = config or AdaptConfig()
-    promoted = registry.read_promoted(HybridModel.load)
-    with claimed(registry.path(promoted.version).parent) as ours:
+    with claimed(registry.read_promoted(lambda bundle: bundle.parent)) as ours:
         if not ours:
             raise BundleError(
                 f"{registry.directory}: another update is under way; wait for its end"
             )
+        promoted = registry.read_promoted(HybridModel.load)
         start = promoted.dataset if data is None else data
         if promoted.config.target is not None:
             start = start.with_target(promoted.config.target)

@@ -106,6 +106,8 @@ def replayed_requests(
     """
     assert dataset.time_us is not None
     past = dataset.time_us[dataset.time_us < stop_us]
+    if not len(past):
+        return []
     span_us = min(span_us, int(stop_us - past[0]) // 4)
     moments = rng.choice(past[past <= stop_us - span_us], size=N_MOMENTS)
     known, n_each = protocol.changed(candidates="known"), -(-n_most // N_MOMENTS)
