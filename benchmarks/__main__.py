@@ -28,6 +28,7 @@ BENCHMARKS = (
     "lists",
     "live",
     "heads",
+    "adapt_log",
     "service",
     "monitoring",
     "batch",

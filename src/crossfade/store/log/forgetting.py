@@ -102,6 +102,18 @@ def when(
     return last
 
 
+def among(connection: Connection, kind: Kind, ids: Iterable[str]) -> dict[str, int]:
+    """Those of some ids that were ever forgotten, and when last."""
+    times = {(stone.salt, stone.digest): stone.time_us for stone in every(connection)}
+    salts, found = {salt for salt, _ in times}, {}
+    for id_ in ids if times else ():
+        names = [(salt, _digest(salt, kind, id_)) for salt in salts]
+        when_us = [times[name] for name in names if name in times]
+        if when_us:
+            found[id_] = max(when_us)
+    return found
+
+
 def _sessions(connection: Connection, user_id: str) -> list[str]:
     """Sessions that name a user anywhere."""
     parts = [

@@ -1,8 +1,8 @@
 """`Log`: the event log as the service uses it."""
 
 import importlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, get_args
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from crossfade.errors import DataError, MissingExtraError
 from crossfade.store.log.rows import (
@@ -259,6 +259,15 @@ class Log:
         check_who(user_id, session_id)
         with self._database.read() as connection:
             return when(connection, user_id, session_id)
+
+    def forgotten_among(
+        self, kind: Literal["user", "session"], ids: Iterable[str]
+    ) -> dict[str, int]:
+        """Those of many users or sessions that were ever forgotten, and when last, in microseconds."""
+        from crossfade.store.log.forgetting import among
+
+        with self._database.read() as connection:
+            return among(connection, kind, ids)
 
     def tombstones(self) -> list[Tombstone]:
         """Of everybody who was forgotten, oldest first; keep them apart from backups."""
