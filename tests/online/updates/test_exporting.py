@@ -16,7 +16,7 @@ from crossfade.errors import DataError
 from crossfade.online import Ask
 from crossfade.online.history import Histories
 from crossfade.online.updates import Export, export
-from crossfade.store.log import Log, NewEvent
+from crossfade.store.log import Item, Log, NewEvent, User
 
 DAY_US = 86_400_000_000
 
@@ -158,3 +158,22 @@ def test_an_empty_log_adds_nothing_and_no_times_are_refused(
     assert (found.n_read, found.dataset.n_events) == (0, timed.n_events)
     with pytest.raises(DataError, match="no times"):
         export(log, untimed, 0)
+
+
+def test_what_the_service_was_told_of_items_and_people_goes_along(log: Log) -> None:
+    events = pl.DataFrame(
+        {"user_id": ["ann", "bob"], "item_id": ["a", "b"], "timestamp": [1_000_000, 2_000_000]}
+    ).with_columns(pl.from_epoch("timestamp", "us"))
+    items = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
+    users = pl.DataFrame({"user_id": ["ann", "bob"], "country": ["de", "fr"], "age": [30, 40]})
+    old = Dataset.build(events, items=items, users=users)
+    log.catalogue.put_items([Item("a", {"title": "Ah"}), Item("new", {"title": "New"})], 1)
+    log.append([NewEvent("new", 3_000_000, "bob")], 3_000_000)
+    log.forget(user_id="ann", now_us=4_000_000)
+    log.append([NewEvent("new", 5_000_000, "ann")], 5_000_000)  # she came back
+    log.catalogue.put_users([User("ann", {"country": "it"})], 5_000_000)
+    found = export(log, old, 6_000_000).dataset
+    titles = dict(zip(found.item_ids.ids, found.items["title"], strict=True))
+    assert titles == {"a": "Ah", "b": "B", "new": "New"}
+    people = dict(zip(found.user_ids.ids, found.users.select("country", "age").rows(), strict=True))
+    assert people == {"bob": ("fr", 40), "ann": ("it", None)}  # her age was forgotten

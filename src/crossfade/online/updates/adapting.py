@@ -7,7 +7,6 @@ from typing import Literal
 
 from crossfade.data import Dataset
 from crossfade.data.dataset import to_datetime, to_us
-from crossfade.data.frames import Frame
 from crossfade.errors import BundleError
 from crossfade.files import claimed
 from crossfade.hybrid import HybridModel
@@ -52,8 +51,6 @@ def adapt(
     *,
     mode: AskedMode = "auto",
     data: Dataset | None = None,
-    items: Frame | None = None,
-    users: Frame | None = None,
     seed: int = 0,
 ) -> Adapted:
     """Make a candidate of what the log says since, and promote it if the accept rule holds.
@@ -73,8 +70,6 @@ def adapt(
         config: How candidates are judged; the defaults if None.
         mode: ``auto``: in full where the last full fit is too old or unknown, weekly otherwise.
         data: What the log adds to; None takes what the promoted version learned from.
-        items: Rows of the catalogue that are new or changed; see `export`.
-        users: Likewise, of people.
         seed: The run's one seed.
 
     Raises:
@@ -93,7 +88,7 @@ def adapt(
         start = promoted.dataset if data is None else data
         if promoted.config.target is not None:
             start = start.with_target(promoted.config.target)
-        found = export(log, start, to_us(now), items=items, users=users)
+        found = export(log, start, to_us(now))
         chosen = _mode(registry, promoted.version, config, now) if mode == "auto" else mode
         outcome = Adapted(chosen, promoted.version, found)
         cut_us = _cut(promoted.dataset, found.dataset, config.judged_share)

@@ -9,10 +9,10 @@ import polars as pl
 
 from crossfade.data import Dataset
 from crossfade.data.continuing import continued, has_session_ids
-from crossfade.data.frames import Frame
 from crossfade.data.schema import EVENT_COLUMNS, PLAY, TIMESTAMP
 from crossfade.features.situation import PREFIX
 from crossfade.online.asks import YEARS_US
+from crossfade.online.catalogue import kept_rows
 from crossfade.progress import task
 from crossfade.store.log import Log, StoredEvent
 
@@ -46,8 +46,6 @@ def export(
     dataset: Dataset,
     now_us: int,
     *,
-    items: Frame | None = None,
-    users: Frame | None = None,
     page: int = PAGE,
 ) -> Export:
     """What a service's lists rest on as a data set: an older one, and every live event since.
@@ -58,14 +56,13 @@ def export(
     those of the data set, and ``event`` and ``skipped`` wherever they say anything.
 
     Whoever was forgotten is left out, with every event, tagging, friendship and attribute that the
-    data set has of them; what came in after that is taken from the log.
+    data set has of them; what came in after that is taken from the log. Items and people are as the
+    service was told of them; see `kept_rows`.
 
     Args:
         log: Read page by page.
         dataset: What the version before learned from, or the same imported again.
         now_us: Now, in microseconds since 1970.
-        items: Rows of the catalogue that are new or changed; see `continued`.
-        users: Likewise, of people.
         page: Events that are objects in memory at one time.
 
     Raises:
@@ -83,6 +80,7 @@ def export(
     for name, times in (("user_id", forgotten), ("session_id", sessions)):
         until = pl.col(name).replace_strict(times, default=None, return_dtype=pl.Int64)
         timely = timely.filter((pl.col("received_us") > until).fill_null(value=True))
+    items, users = kept_rows(log, dataset, without_users=forgotten)
     grown = continued(
         dataset,
         _as_events(timely, dataset),
