@@ -108,6 +108,7 @@ class ListMaker:
         rng: np.random.Generator | None = None,
         *,
         apart: bool = False,
+        rescored: Callable[[Queries, Listed], Listed] | None = None,
     ) -> list[Served]:
         """The list of each request.
 
@@ -121,6 +122,7 @@ class ListMaker:
             rng: For slots left to chance.
             apart: Whether each list is the same to the last bit whoever else asks; see
                 `list_candidates`.
+            rescored: Gives candidates other scores before they are ranked; None leaves them.
 
         Raises:
             ConfigError: As `rank`.
@@ -131,6 +133,8 @@ class ListMaker:
         for batch in _batches(queries):
             least = k if k > self._usual else 0
             listed = list_candidates(self.blend, batch, self.probability, only, least, apart=apart)
+            if rescored is not None:
+                listed = rescored(batch, listed)
             for at in range(len(batch)):
                 conditions = self._of_request(given, batch, at, config)
                 ranked = partial(
