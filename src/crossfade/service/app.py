@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from crossfade.service import events, faults, lists, operations
+from crossfade.service.dashboard.app import create_dashboard
 from crossfade.service.messages import FaultAnswer
 from crossfade.service.state import Service
 from crossfade.service.wire import Wire
@@ -45,6 +46,7 @@ def create_app(service: Service) -> ASGIApp:
     faults.install(app)
     for part in (lists, events, operations):
         app.include_router(part.router)
+    app.mount("/dashboard", create_dashboard(service))
     if service.config.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -38,21 +38,23 @@ router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("re
 @router.post("/recommendations", response_model=ListAnswer)
 async def recommend(asked: ListRequest, service: Running) -> Response:
     """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
-    now = now_us()
-    version, answer = await service.answering.ask(_ask(service, asked, now))
+    return _json(await listed(service, asked, now_us()))
+
+
+async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
+    """A list as of now; that it was shown is written down."""
+    version, answer = await service.answering.ask(ask_of(service, asked, now))
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     service.impressions.add(_impression(asked, answer, request_id, version, now))
     service.meters.lists.labels(answer.method).inc()
-    return _json(
-        ListAnswer.model_construct(
-            request_id=request_id,
-            version=version,
-            method=answer.method,
-            n_history=answer.n_history,
-            n_live=answer.n_live,
-            notes=answer.unknown,
-            items=answer.recommendations,
-        )
+    return ListAnswer.model_construct(
+        request_id=request_id,
+        version=version,
+        method=answer.method,
+        n_history=answer.n_history,
+        n_live=answer.n_live,
+        notes=answer.unknown,
+        items=answer.recommendations,
     )
 
 
@@ -66,7 +68,7 @@ async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running
 async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
     live = service.versions.current()
-    make = _ask(service, asked, now_us())
+    make = ask_of(service, asked, now_us())
     found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
@@ -75,7 +77,7 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
 async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
     live = service.versions.current()
-    make = _ask(service, asked, now_us())
+    make = ask_of(service, asked, now_us())
     found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
@@ -100,7 +102,7 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _ask(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
+def ask_of(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
     def make(live: LiveSystem) -> Ask:
