@@ -10,6 +10,8 @@ from tests.service.dashboard.browser import chromium, contrast, serving
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+expect.set_options(timeout=15_000)  # shared machines stall
+
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium (apt-get install chromium)")
 
 PLACES = ("", "start", "listener?user_id=listener-01", "history?user_id=listener-01", "items",
@@ -166,8 +168,11 @@ def test_a_version_is_promoted_after_asking_and_not_without(tab: Page) -> None:
     tab.goto("versions")
     first = tab.locator(".serving code").inner_text()
     other = tab.get_by_role("button", name="Promote")
-    tab.once("dialog", lambda dialog: dialog.dismiss())
-    other.click()
+    with tab.expect_event("dialog") as asked:
+        tab.once("dialog", lambda dialog: dialog.dismiss())
+        other.click()
+    assert "serve from now on?" in asked.value.message
+    tab.reload()
     assert tab.locator(".serving code").inner_text() == first
     tab.once("dialog", lambda dialog: dialog.accept())
     other.click()
