@@ -26,6 +26,7 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.data.target import Target
 from crossfade.data.world import WorldConfig
 from crossfade.evaluation import EvaluationConfig
+from crossfade.experiments import Arm, Experiment
 from crossfade.explain.acclaim import AcclaimConfig
 from crossfade.explain.reasons import ReasonConfig
 from crossfade.explain.sentences import SentenceConfig
@@ -95,6 +96,8 @@ def settings_page() -> str:
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
     parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += ["## The file for `experiments add`", "", *_table(Experiment)]
+    parts += _section("[[arms]]", Arm)
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",

@@ -187,4 +187,4 @@ def test_doctor_says_that_a_file_is_no_place(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert run(["doctor", str(tmp_path / "file")]) == 1
-    assert "is a file; name a directory" in capsys.readouterr().err
+    assert "file is no directory; name one that is there" in capsys.readouterr().out

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from crossfade.hybrid import HybridModel
+from crossfade.online import LiveSystem
 from crossfade.service.app import create_app
 from crossfade.service.config import ServiceConfig
 from crossfade.service.state import Service, now_us
@@ -25,6 +27,13 @@ class Running:
     admin: TestClient
     nobody: TestClient
 
+    @property
+    def model(self) -> HybridModel:
+        """What answers, here in this process."""
+        live = self.service.versions.current()
+        assert isinstance(live, LiveSystem)
+        return live.model
+
 
 Start = Callable[..., Running]
 
@@ -36,7 +45,7 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
 
         def make(registry: Path | None = None, **settings: Any) -> Running:
             database = f"sqlite:///{tmp_path / 'log.db'}"
-            config = ServiceConfig(**{"database": database, **settings})
+            config = ServiceConfig(**{"database": database, "workers": 0, **settings})
             source = Source(None if registry else bundle, registry)
             service = Service.start(config, source)
             app = create_app(service)

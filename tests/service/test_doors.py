@@ -21,13 +21,24 @@ PLACES = {
         ("POST", "/v1/predictions"),
         ("GET", "/v1/similar-items"),
         ("GET", "/v1/models"),
+        ("GET", "/v1/experiments"),
+        ("GET", "/v1/experiments/{name}"),
         ("GET", "/metrics"),
+        *[("GET", f"/v1/{noun}") for noun in ("item", "items", "user", "users")],
     ],
-    "write": [("POST", "/v1/events"), ("POST", "/v1/events/batch")],
+    "write": [
+        ("POST", "/v1/events"),
+        ("POST", "/v1/events/batch"),
+        *[(m, f"/v1/{noun}") for noun in ("item", "user") for m in ("PUT", "PATCH", "DELETE")],
+        *[("POST", f"/v1/{noun}") for noun in ("items", "users")],
+    ],
     "admin": [
         ("POST", "/v1/forget"),
         ("POST", "/v1/models/promote"),
         ("POST", "/v1/models/rollback"),
+        ("POST", "/v1/experiments"),
+        ("POST", "/v1/experiments/{name}/traffic"),
+        ("POST", "/v1/experiments/{name}/stop"),
     ],
 }
 OPEN = {"/healthz", "/readyz", "/openapi.json"}

@@ -15,7 +15,7 @@ def items_of(running: Running, **asked: object) -> list[str]:
 
 
 def test_the_next_list_knows_of_an_event(running: Running) -> None:
-    model = running.service.versions.current().model
+    model = running.model
     user = model.dataset.user_ids.id(0)
     before = items_of(running, user_id=user)
     done = running.write.post("/v1/events", json={"user_id": user, "item_id": before[0]})
@@ -30,7 +30,7 @@ def test_the_next_list_knows_of_an_event(running: Running) -> None:
 
 
 def test_a_session_without_a_user_has_a_history_of_its_own(running: Running) -> None:
-    model = running.service.versions.current().model
+    model = running.model
     item = model.dataset.item_ids.id(5)
     nothing = items_of(running, session_id="s1")
     running.write.post("/v1/events", json={"session_id": "s1", "item_id": item})
@@ -39,7 +39,7 @@ def test_a_session_without_a_user_has_a_history_of_its_own(running: Running) -> 
 
 
 def test_an_event_of_a_user_in_a_session_counts_for_both(running: Running) -> None:
-    model = running.service.versions.current().model
+    model = running.model
     event = {"user_id": "new", "session_id": "s", "item_id": model.dataset.item_ids.id(5)}
     # Asked about before and after, so that what is kept in memory is tried as well as the log.
     running.read.post("/v1/recommendations", json={"user_id": "new"})
@@ -101,7 +101,7 @@ def test_a_wrong_event_is_refused_and_nothing_is_kept(
 
 
 def test_what_is_forgotten_is_in_no_list_and_in_no_log(running: Running) -> None:
-    model = running.service.versions.current().model
+    model = running.model
     nothing = items_of(running, user_id="new")
     for row in range(3):
         item = model.dataset.item_ids.id(row)
@@ -117,7 +117,7 @@ def test_what_is_forgotten_is_in_no_list_and_in_no_log(running: Running) -> None
 def test_a_system_that_learned_from_somebody_who_was_forgotten_knows_them_no_longer(
     running: Running,
 ) -> None:
-    model = running.service.versions.current().model
+    model = running.model
     user = model.dataset.user_ids.id(0)
     nothing = items_of(running)
     assert items_of(running, user_id=user) != nothing
@@ -138,7 +138,7 @@ def test_a_system_that_learned_from_somebody_who_was_forgotten_knows_them_no_lon
 def test_sessions_of_somebody_who_was_forgotten_are_forgotten_in_memory_too(
     running: Running,
 ) -> None:
-    item = running.service.versions.current().model.dataset.item_ids.id(5)
+    item = running.model.dataset.item_ids.id(5)
     running.write.post("/v1/events", json={"session_id": "s", "item_id": item})
     event = {"user_id": "new", "session_id": "s", "item_id": item}
     running.write.post("/v1/events", json=event)
@@ -150,7 +150,7 @@ def test_sessions_of_somebody_who_was_forgotten_are_forgotten_in_memory_too(
 
 def test_events_are_there_after_a_restart(start: Start) -> None:
     first = start()
-    model = first.service.versions.current().model
+    model = first.model
     event = {"user_id": "new", "item_id": model.dataset.item_ids.id(5)}
     first.write.post("/v1/events", json=event)
     listed = items_of(first, user_id="new")
@@ -160,7 +160,7 @@ def test_events_are_there_after_a_restart(start: Start) -> None:
 
 def test_events_of_tomorrow_wait_for_their_time(running: Running) -> None:
     """A clock that runs ahead somewhere must not make a list of what has not happened yet."""
-    model = running.service.versions.current().model
+    model = running.model
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     event = {"user_id": "new", "item_id": model.dataset.item_ids.id(5), "timestamp": later}
     assert running.write.post("/v1/events", json=event).status_code == 201

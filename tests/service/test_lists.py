@@ -12,7 +12,7 @@ from crossfade.hybrid import HybridModel
 
 @pytest.fixture
 def model(running: Running) -> HybridModel:
-    return running.service.versions.current().model
+    return running.model
 
 
 def test_a_known_user_gets_the_list_that_the_library_gives(

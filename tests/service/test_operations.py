@@ -35,7 +35,7 @@ def test_another_version_takes_over_and_no_request_fails_meanwhile(
     running = start(registry)
     first = running.service.versions.current().version
     second = other_version(registry, first)
-    user = running.service.versions.current().model.dataset.user_ids.id(0)
+    user = running.model.dataset.user_ids.id(0)
     seen: list[tuple[int, str]] = []
     stop = threading.Event()
 
@@ -139,13 +139,12 @@ def test_too_many_that_wait_are_told_to_come_again(start: Start) -> None:
         return current()
 
     running.service.answering._current = slow  # type: ignore[assignment]
-    n_threads = running.service.config.threads
     codes: list[int] = []
 
     def ask() -> None:
         codes.append(running.read.get("/v1/recommendations").status_code)
 
-    threads = [threading.Thread(target=ask) for _ in range(n_threads + 6)]
+    threads = [threading.Thread(target=ask) for _ in range(7)]
     for thread in threads:
         thread.start()
     for _ in range(600):

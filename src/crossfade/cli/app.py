@@ -14,6 +14,7 @@ from crossfade.cli import (
     checking,
     demonstrating,
     evaluating,
+    experimenting,
     fitting,
     fusing,
     importing,
@@ -22,6 +23,7 @@ from crossfade.cli import (
     recommending,
     registering,
     reporting,
+    restoring,
     serving,
 )
 from crossfade.errors import CrossfadeError
@@ -74,6 +76,10 @@ app.add_typer(registering.app)
 app.add_typer(audio.app)
 app.command("serve")(serving.serve)
 app.add_typer(serving.keys)
+app.command("backup")(restoring.backup)
+app.command("restore")(restoring.restore)
+app.add_typer(restoring.tombstones)
+app.add_typer(experimenting.app)
 app.command("doctor")(checking.doctor)
 
 

@@ -49,7 +49,7 @@ def serve(
     one_place(bundle, registry)
     given = {"host": host, "port": port, "database": database, "keys": False if no_keys else None}
     settings = service_settings(config, given)
-    _refuse_without_extra()
+    refuse_without_extra()
     from crossfade.service.run import serve as run
     from crossfade.service.versions import Source
 
@@ -75,7 +75,7 @@ def add(
         raise ConfigError(f'role "{role}" is none; it is read, write or admin')
     now = datetime.now(UTC)
     expires = None if days is None else to_us(now + timedelta(days=days))
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         typer.echo(log.add_key(name, role, to_us(now), expires))  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def list_command(
     config: ConfigOption = None, database: DatabaseOption = None, as_json: JsonOption = False
 ) -> None:
     """Print who has a key, and what for."""
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         found = log.keys()
     if as_json:
         typer.echo(json.dumps({"keys": [asdict(key) for key in found]}))
@@ -108,7 +108,7 @@ def revoke(
     from crossfade.data.dataset import to_us
     from crossfade.errors import UnknownIdError
 
-    with _log(config, database) as log:
+    with open_log(config, database) as log:
         if not log.revoke_key(key_id, to_us(datetime.now(UTC))):
             raise UnknownIdError(f'there is no key "{key_id}"; see crossfade keys list')
     typer.echo(f"revoked {key_id}")
@@ -139,13 +139,15 @@ def service_settings(file: Path | None, given: dict[str, Any]) -> "ServiceConfig
     return validate(ServiceConfig, values, "settings of the service" if file is None else str(file))
 
 
-def _log(config: Path | None, database: str | None) -> "Log":
-    _refuse_without_extra()
+def open_log(config: Path | None, database: str | None) -> "Log":
+    """The event log that settings or an option name."""
+    refuse_without_extra()
     from crossfade.store.log import Log
 
     return Log.open(service_settings(config, {"database": database}).database)
 
 
-def _refuse_without_extra() -> None:
+def refuse_without_extra() -> None:
+    """Raise `MissingExtraError` unless what the service is made of is installed."""
     if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "sqlalchemy")):
         raise MissingExtraError("the service", "serve")

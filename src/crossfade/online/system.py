@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -32,12 +33,17 @@ class LiveSystem:
 
     Attributes:
         version: That of the system; empty where it was never saved.
+        newest_us: Time of the newest event of its log; None where events have none or there are none.
+        ranking: How it makes a list of candidates, where a request says nothing of that.
         library: What it holds of people and items.
     """
 
     def __init__(self, model: HybridModel) -> None:
         self.model = model
         self.version = model.version
+        self.ranking = model.config.ranking
+        times = model.dataset.time_us
+        self.newest_us = None if times is None or not len(times) else int(times[-1])
         self.library = Library(model.dataset, model.lists.names)
         self._requests = LiveRequests(model)
 
@@ -104,9 +110,26 @@ class LiveSystem:
             for item_id, row in zip(item_ids, rows.tolist(), strict=True)
         ]
 
-    def similar(self, item_id: str, k: int = 10) -> tuple[str, Recommendations]:
-        """Items like one item; see `HybridModel.similar`."""
-        return self.model.similar(item_id, k)
+    def similar(
+        self, item_id: str, k: int = 10, block: Sequence[str] = ()
+    ) -> tuple[str, Recommendations]:
+        """Items like one item, without those in ``block``; see `HybridModel.similar`."""
+        blocked = self.model.dataset.item_ids.rows(block)
+        base, found = self.model.similar(item_id, k + int((blocked >= 0).sum()))
+        gone = set(block)
+        kept = (one for one in found if one.item_id not in gone)
+        best = (replace(one, rank=at) for at, one in enumerate(islice(kept, k), 1))
+        return base, Recommendations(best)
+
+    def known_items(self, item_ids: Sequence[str]) -> list[bool]:
+        """Of each item, whether the system can list it."""
+        known: list[bool] = (self.model.dataset.item_ids.rows(item_ids) >= 0).tolist()
+        return known
+
+    def known_users(self, user_ids: Sequence[str]) -> list[bool]:
+        """Of each user, whether the system learned from them."""
+        known: list[bool] = (self.model.dataset.user_ids.rows(user_ids) >= 0).tolist()
+        return known
 
     def what_if(self, ask: Ask, weights: Mapping[str, float]) -> Recommendations:
         """The list of a request as it would be with one fixed mix of the bases; see `fixed_mix`.
@@ -124,7 +147,7 @@ class LiveSystem:
         """
         query, rescored = self._query(ask), fixed_mix(self.model, weights)
         k = min(ask.k, self.model.dataset.n_items)
-        ranking = (ask.ranking or self.model.config.ranking).changed(explore=0.0)
+        ranking = (ask.ranking or self.ranking).changed(explore=0.0)
         lists = self.model.lists
         (served,) = lists.serve(query, k, ranking, ask.filters, apart=True, rescored=rescored)
         return Recommendations(replace(line, weights={}) for line in lists.lines(query, served))
@@ -181,7 +204,7 @@ class LiveSystem:
 
     def _kind(self, at: int, ask: Ask, request: LiveRequest) -> Hashable:
         """What requests that are listed together have in common."""
-        ranking = ask.ranking or self.model.config.ranking
+        ranking = ask.ranking or self.ranking
         # Reasons and shares look at the whole catalogue once more, unless the request is alone.
         alone = (
             ask.explain or ranking.explore > 0 or not self.model.blend.by_model(request.query)[0]
@@ -202,7 +225,7 @@ class LiveSystem:
         model = self.model
         # A single request stays the very object it is, which what was said of it is found by.
         together = Queries.joined(queries) if len(queries) > 1 else queries[0]
-        ranking, k = ask.ranking or model.config.ranking, min(ask.k, model.dataset.n_items)
+        ranking, k = ask.ranking or self.ranking, min(ask.k, model.dataset.n_items)
         rng = None if ask.seed is None else generator(ask.seed, "online.ask")
         return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True)
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from crossfade.errors import CrossfadeError
-from crossfade.online import Answer, Ask, LiveSystem
+from crossfade.online import Answer, Ask
 from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
+from crossfade.service.workers import System
 from crossfade.threads import alone
 
 logger = logging.getLogger("crossfade.service")
@@ -21,20 +22,20 @@ Outcome = tuple[str, Answer | Exception]
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    make: Callable[[LiveSystem], Ask]
+    make: Callable[[System], Ask]
     future: asyncio.Future[tuple[str, Answer]]
     loop: asyncio.AbstractEventLoop
 
 
 class Answering:
-    """Threads that answer what waits, up to so many requests in one pass.
+    """Has what waits answered, up to so many requests in one pass.
 
-    Nobody waits for others to come: a thread that is free takes what is there. Under load more
+    Nobody waits for others to come: a worker that is free takes what is there. Under load more
     is there, passes grow, and each request costs less.
 
     Args:
         current: The system that serves now.
-        n_threads: That answer at once.
+        n_workers: Processes that answer at once; 0 answers in a thread of this one.
         at_once: Most requests of one pass.
         max_waiting: Beyond so many a request is refused.
         meters: Where lengths go.
@@ -42,8 +43,8 @@ class Answering:
 
     def __init__(
         self,
-        current: Callable[[], LiveSystem],
-        n_threads: int,
+        current: Callable[[], System],
+        n_workers: int,
         at_once: int,
         max_waiting: int,
         meters: Meters,
@@ -51,10 +52,12 @@ class Answering:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
         self._meters = meters
         self._waiting: deque[_Job] = deque()
-        # The other cores have the web server, the log and other callers to do.
-        self._pool = ThreadPoolExecutor(n_threads, "answering", initializer=alone())
+        # A thread that waits for each process, and one that makes the next requests meanwhile. One that
+        # answers itself starts no others: other cores have the web server and the log to do.
+        begin = None if n_workers else alone()
+        self._pool = ThreadPoolExecutor(n_workers + 1, "answering", begin)
 
-    async def ask(self, make: Callable[[LiveSystem], Ask]) -> tuple[str, Answer]:
+    async def ask(self, make: Callable[[System], Ask]) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.
 
         Args:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from crossfade.service import events, faults, lists, operations
+from crossfade.service import events, experiments, faults, items, lists, operations, users
 from crossfade.service.dashboard.app import create_dashboard
 from crossfade.service.messages import FaultAnswer
 from crossfade.service.state import Service
@@ -26,11 +26,15 @@ def create_app(service: Service) -> ASGIApp:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(service.versions.watch(service.config.reload_s))
+        watching = [
+            asyncio.create_task(service.versions.watch(service.config.reload_s)),
+            asyncio.create_task(service.unavailable.watch()),
+        ]
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        for task in watching:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
@@ -44,7 +48,7 @@ def create_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     faults.install(app)
-    for part in (lists, events, operations):
+    for part in (lists, events, experiments, items, users, operations):
         app.include_router(part.router)
     app.mount("/dashboard", create_dashboard(service))
     if service.config.cors_origins:

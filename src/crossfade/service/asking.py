@@ -12,7 +12,7 @@ from crossfade.service.state import Service
 _scheme = HTTPBearer(auto_error=False, description="A key made by `crossfade keys add`.")
 
 
-def running(request: Request) -> Service:
+async def running(request: Request) -> Service:  # else FastAPI would call it in a thread
     """The service that an app belongs to."""
     service: Service = request.app.state.service
     return service

@@ -38,13 +38,15 @@ class ServiceConfig(Settings):
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins whose pages may ask from a browser; none by default."
     )
-    threads: int = Field(
+    workers: int = Field(
         1,
-        ge=1,
-        description="Threads that make lists. Much of that holds Python's one lock, so more than one seldom helps.",
+        ge=0,
+        le=64,
+        description="Processes that make lists, beside the one that serves: as many as there are cores but one. "
+        "0 makes lists in the serving process, which takes less memory and is slower under load.",
     )
     at_once: int = Field(
-        32, ge=1, description="Most requests that one thread answers together, in one pass."
+        32, ge=1, description="Most requests that one worker answers together, in one pass."
     )
     max_waiting: int = Field(
         1_000, ge=1, description="Requests that may wait for an answer; what comes on top gets 503."
@@ -58,7 +60,9 @@ class ServiceConfig(Settings):
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
     reload_s: float = Field(
-        5, gt=0, description="How often a registry is asked whether another version was promoted."
+        5,
+        gt=0,
+        description="How often to look whether another version was promoted and which experiments run.",
     )
     shutdown_s: int = Field(
         20,

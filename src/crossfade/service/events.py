@@ -49,7 +49,7 @@ async def add_batch(batch: EventBatch, service: Running) -> BatchAnswer:
 
 @router.post("/forget", dependencies=[Depends(needs("admin"))])
 async def forget(person: Person, service: Running) -> ForgetAnswer:
-    """Delete everything the log holds of a user or a session, and say how much that was."""
+    """Delete everything that is kept of a user or a session, and say how much that was."""
     if person == Person():
         raise Refusal(422, "name the user_id or the session_id to forget")
     return await asyncio.to_thread(_forget, service, person)
@@ -75,7 +75,9 @@ def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnsw
 def _forget(service: Service, person: Person) -> ForgetAnswer:
     gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
     service.people.clear()  # sessions that somebody was in are forgotten with them
-    return ForgetAnswer(events=gone.events, impressions=gone.impressions, wiped=gone.wiped)
+    return ForgetAnswer(
+        events=gone.events, impressions=gone.impressions, profiles=gone.profiles, wiped=gone.wiped
+    )
 
 
 def _event(message: EventMessage, now: int) -> NewEvent:

@@ -1,18 +1,22 @@
 """Lists, single items, and what is like an item."""
 
 import asyncio
+import logging
+import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from crossfade.errors import ConfigError
 from crossfade.meta.serving import Filters
-from crossfade.online import Answer, Ask, LiveSystem
+from crossfade.online import Answer, Ask
 from crossfade.service.asking import Running, needs
+from crossfade.service.assigning import Part
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -30,7 +34,10 @@ from crossfade.service.messages import (
 )
 from crossfade.service.people import Recent, Who
 from crossfade.service.state import Service, now_us
+from crossfade.service.workers import System
 from crossfade.store.log import Impression, ImpressionItem
+
+logger = logging.getLogger("crossfade.service")
 
 router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("read"))])
 
@@ -43,9 +50,9 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
 
 async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """A list as of now; that it was shown is written down."""
-    version, answer = await service.answering.ask(ask_of(service, asked, now))
+    version, answer, part = await _answered(service, asked, now)
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
-    service.impressions.add(_impression(asked, answer, request_id, version, now))
+    service.impressions.add(_impression(asked, answer, request_id, version, now, part=part))
     service.meters.lists.labels(answer.method).inc()
     return ListAnswer.model_construct(
         request_id=request_id,
@@ -54,6 +61,8 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
         n_history=answer.n_history,
         n_live=answer.n_live,
         notes=answer.unknown,
+        experiment=part.experiment,
+        arm=part.arm,
         items=answer.recommendations,
     )
 
@@ -98,15 +107,38 @@ async def similar(
 ) -> Response:
     """Items like one item."""
     live = service.versions.current()
-    base, found = await asyncio.to_thread(live.similar, item_id, k)
+    base, found = await asyncio.to_thread(live.similar, item_id, k, service.unavailable.ids)
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def ask_of(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSystem], Ask]:
+async def _answered(service: Service, asked: ListRequest, now: int) -> tuple[str, Answer, Part]:
+    """The list with the version that made it, by the arm of the experiment that somebody is in."""
+    # Who says how lists are to be made gets them so, and is part of no experiment.
+    own = asked.diversity is not None
+    part = Part() if own else await service.assigning.part(_who(asked))
+    try:
+        return *await service.answering.ask(ask_of(service, asked, now, part.changes)), part
+    except ConfigError as error:
+        if part.experiment is None:
+            raise
+        # Raises the same once more where the request is at fault, not the arm.
+        found = await service.answering.ask(ask_of(service, asked, now))
+        service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
+        logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
+        return *found, Part()
+
+
+def _who(asked: Person) -> Who:
+    return Who(asked.user_id, asked.session_id)
+
+
+def ask_of(
+    service: Service, asked: PersonRequest, now: int, changes: Mapping[str, Any] | None = None
+) -> Callable[[System], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
-    def make(live: LiveSystem) -> Ask:
-        who = Who(asked.user_id, asked.session_id)
+    def make(live: System) -> Ask:
+        who = _who(asked)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
             user_id=None if _must_not_know(live, recent) else asked.user_id,
@@ -114,38 +146,50 @@ def ask_of(service: Service, asked: PersonRequest, now: int) -> Callable[[LiveSy
             now_us=now,
             context=asked.context,
         )
-        return _with_list(live, ask, asked) if isinstance(asked, ListRequest) else ask
+        if not isinstance(asked, ListRequest):
+            return ask
+        return _with_list(live, ask, asked, changes, service.unavailable.ids)
 
     return make
 
 
-def _must_not_know(live: LiveSystem, recent: Recent) -> bool:
+def _must_not_know(live: System, recent: Recent) -> bool:
     """Whether somebody was forgotten after the log ended that a system learned from."""
     if recent.forgotten_us is None:
         return False
-    times = live.model.dataset.time_us
-    return times is None or not len(times) or recent.forgotten_us >= int(times[-1])
+    return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
-def _with_list(live: LiveSystem, ask: Ask, asked: ListRequest) -> Ask:
-    ranking = None
+def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:
+    """A request for a list by the settings of a system, some of them changed."""
+    return replace(ask, ranking=live.ranking.changed(**changes) if changes else None)
+
+
+def _with_list(
+    live: System,
+    ask: Ask,
+    asked: ListRequest,
+    changes: Mapping[str, Any] | None,
+    unavailable: tuple[str, ...],
+) -> Ask:
     if asked.diversity is not None:
-        usual = live.model.config.ranking
-        ranking = usual.changed(diversity=asked.diversity)
+        changes = {"diversity": asked.diversity}
     return replace(
-        ask,
+        as_changed(live, ask, changes),
         items=asked.items,
         genres=asked.genres,
         moods=asked.moods,
         k=asked.k,
-        filters=Filters(asked.filters.block, asked.filters.allow, asked.filters.rules),
-        ranking=ranking,
+        filters=Filters(
+            unavailable + asked.filters.block, asked.filters.allow, asked.filters.rules
+        ),
         explain=asked.explain,
+        seed=secrets.randbits(32),  # looked at where places are left to chance
     )
 
 
 def _impression(
-    asked: Person, answer: Answer, request_id: str, version: str, now: int
+    asked: Person, answer: Answer, request_id: str, version: str, now: int, *, part: Part
 ) -> Impression:
     """What was shown, with the chances it was shown with."""
     items = [
@@ -162,6 +206,8 @@ def _impression(
         version=version,
         method=answer.method,
         items=items,
+        experiment=part.experiment,
+        arm=part.arm,
     )
 
 

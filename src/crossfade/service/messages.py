@@ -21,7 +21,7 @@ FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text that every database and every log can hold."""
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must be text without NUL and without halves of characters")
@@ -35,7 +35,7 @@ def _in_time(moment: datetime) -> datetime:
     return moment
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_plain)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(plain_text)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Moment = Annotated[datetime, AfterValidator(_in_time)]
 Situation = Annotated[dict[Word, float | Id], Field(max_length=MAX_CONTEXT)]
@@ -159,6 +159,8 @@ class ListAnswer(BaseModel):
     n_history: int = Field(description="Events the list rests on.")
     n_live: int = Field(description="How many of them came in after the system was fitted.")
     notes: Sequence[str] = Field(description="What is unknown and was left out.")
+    experiment: str | None = Field(None, description="That the list is part of.")
+    arm: str | None = Field(None, description="Of that experiment, which made the list.")
     items: Sequence[Recommendation]
 
 
@@ -210,6 +212,7 @@ class ForgetAnswer(BaseModel):
 
     events: int
     impressions: int
+    profiles: int
     wiped: bool = Field(
         description="Whether the bytes are gone from the files of the database too; see `Forgotten`."
     )

@@ -37,6 +37,12 @@ class Meters:
             "Impressions that could not be written down.",
             registry=registry,
         )
+        self.arms_refused = Counter(
+            "crossfade_arms_refused",
+            "Lists that an arm of an experiment could not answer, and that were made without it.",
+            ("experiment", "arm"),
+            registry=registry,
+        )
         self.people = Gauge(
             "crossfade_people", "People whose recent events are in memory.", registry=registry
         )

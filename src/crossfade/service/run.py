@@ -19,6 +19,8 @@ def serve(config: ServiceConfig, source: Source) -> None:
         BundleError: If nothing can serve.
         StoreError: If the log cannot be opened.
     """
+    # Threads here wait for disks and processes; the loop shall not wait 5 ms for each of them.
+    sys.setswitchinterval(0.0005)
     log_to_stderr()
     service = Service.start(config, source)
     logging.getLogger("crossfade.service").info(

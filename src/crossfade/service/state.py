@@ -3,12 +3,15 @@
 import time
 from dataclasses import dataclass
 
+from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
+from crossfade.service.assigning import Assigning
 from crossfade.service.config import ServiceConfig
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
+from crossfade.service.unavailable import Unavailable
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
 
@@ -22,7 +25,9 @@ class Service:
         log: Its database.
         versions: What answers.
         people: Recent events.
-        answering: Threads that answer.
+        unavailable: Items that must be in no list.
+        answering: Requests that wait.
+        assigning: Who takes part in which experiment.
         impressions: What was shown.
         meters: What is counted.
         door: Who is let in.
@@ -32,14 +37,16 @@ class Service:
     log: Log
     versions: Versions
     people: People
+    unavailable: Unavailable
     answering: Answering
+    assigning: Assigning
     impressions: Impressions
     meters: Meters
     door: Doorkeeper
 
     @classmethod
     def start(cls, config: ServiceConfig, source: Source) -> "Service":
-        """Open the log, load the version that serves, and start its threads.
+        """Open the log, load the version that serves, and start its processes and threads.
 
         Raises:
             BundleError: If nothing can serve.
@@ -47,10 +54,14 @@ class Service:
             MissingExtraError: If the extra ``serve`` is not installed.
         """
         meters = Meters()
-        versions = Versions(source, meters)
-        log = Log.open(config.database)
+        log = Log.open(config.database)  # first: what is wrong with it shows at once
+        try:
+            versions = Versions(source, meters, config.workers)
+        except CrossfadeError:
+            log.close()
+            raise
         answering = Answering(
-            versions.current, config.threads, config.at_once, config.max_waiting, meters
+            versions.current, config.workers, config.at_once, config.max_waiting, meters
         )
 
         async def look_up(presented: str) -> ApiKey | None:
@@ -61,7 +72,9 @@ class Service:
             log,
             versions,
             People(log, config.max_people, config.max_events),
+            Unavailable(log),
             answering,
+            Assigning(log, config.reload_s),
             Impressions(log, meters),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),

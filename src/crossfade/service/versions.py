@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crossfade.errors import BundleError, ConfigError, CrossfadeError
-from crossfade.hybrid import HybridModel
-from crossfade.online import Ask, LiveSystem
+from crossfade.errors import ConfigError, CrossfadeError
 from crossfade.service.meters import Meters
+from crossfade.service.workers import System, Workers, load
 from crossfade.store import Registry, Version
 
 logger = logging.getLogger("crossfade.service")
@@ -37,19 +36,20 @@ class Versions:
     Args:
         source: Where versions come from.
         meters: Where loads are counted.
+        n_workers: Processes that make lists; 0 makes them in this one.
 
     Raises:
         BundleError: If there is nothing that could serve.
     """
 
-    def __init__(self, source: Source, meters: Meters) -> None:
-        self._source, self._meters = source, meters
+    def __init__(self, source: Source, meters: Meters, n_workers: int) -> None:
+        self._source, self._meters, self._n_workers = source, meters, n_workers
         self._loading = threading.Lock()
         self._current = self._loaded()
         self.problem: str | None = None
         """Why the promoted version does not serve; None where it does."""
 
-    def current(self) -> LiveSystem:
+    def current(self) -> System:
         """The system that answers now."""
         return self._current
 
@@ -112,16 +112,12 @@ class Versions:
             raise ConfigError("one bundle serves here; start the service with a registry")
         return Registry(self._source.registry)
 
-    def _loaded(self) -> LiveSystem:
+    def _loaded(self) -> System:
         source = self._source
-        if source.registry is None:
-            assert source.bundle is not None
-            model = HybridModel.load(source.bundle)
-        else:
-            model = Registry(source.registry).read_promoted(HybridModel.load)
-        live = LiveSystem(model)
-        # Asked once, so that what is computed at the first request is not computed at one of theirs.
-        (first,) = live.answer([Ask(k=1)])
-        if isinstance(first, CrossfadeError):
-            raise BundleError(f"version {live.version} answers no newcomer: {first}")
-        return live
+        if source.registry is not None:
+            return Registry(source.registry).read_promoted(self._read)
+        assert source.bundle is not None
+        return self._read(source.bundle)
+
+    def _read(self, bundle: Path) -> System:
+        return Workers(bundle, self._n_workers) if self._n_workers else load(bundle)

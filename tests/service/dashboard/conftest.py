@@ -12,6 +12,7 @@ from tests.online.systems import BASES, BLEND, world
 
 from crossfade.data import Dataset
 from crossfade.hybrid import HybridConfig, HybridModel
+from crossfade.online import LiveSystem
 from crossfade.service.app import create_app
 from crossfade.service.config import ServiceConfig
 from crossfade.service.state import Service, now_us
@@ -63,11 +64,18 @@ class Desk:
     admin: TestClient
     nobody: TestClient
 
+    @property
+    def model(self) -> HybridModel:
+        """What answers, in this process."""
+        live = self.service.versions.current()
+        assert isinstance(live, LiveSystem)
+        return live.model
+
 
 @pytest.fixture(scope="module")
 def desk(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     database = f"sqlite:///{tmp_path_factory.mktemp('log') / 'log.db'}"
-    service = Service.start(ServiceConfig(database=database), Source(None, registry))
+    service = Service.start(ServiceConfig(database=database, workers=0), Source(None, registry))
     app = create_app(service)
     clients = {
         name: TestClient(

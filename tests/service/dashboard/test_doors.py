@@ -207,7 +207,7 @@ def test_pages_are_counted_under_their_own_places(desk: Desk) -> None:
 def test_without_keys_everybody_on_this_machine_may_and_nobody_else_can_send(
     registry: Path, tmp_path: Path
 ) -> None:
-    config = ServiceConfig(database=f"sqlite:///{tmp_path / 'log.db'}", keys=False)
+    config = ServiceConfig(database=f"sqlite:///{tmp_path / 'log.db'}", keys=False, workers=0)
     app = create_app(Service.start(config, Source(None, registry)))
     with TestClient(app, HOME, follow_redirects=False) as browser:
         assert browser.get("/dashboard/").status_code == 200

@@ -95,7 +95,7 @@ def test_hostile_names_are_found_and_lead_to_their_pages(desk: Desk) -> None:
 def test_a_list_is_the_one_that_the_service_gives(desk: Desk) -> None:
     user = some_user(desk)
     read = opened(desk, "listener", user_id=user, k="7")
-    expected = desk.service.versions.current().model.recommend(user=user, k=7)
+    expected = desk.model.recommend(user=user, k=7)
     cards = read.of_class("card")
     assert [card.of_class("id")[0].text for card in cards] == [one.item_id for one in expected]
     assert [card.all("h3")[0].all("a")[0].text for card in cards] == [
@@ -227,7 +227,7 @@ def test_a_history_shows_weights_of_lists_and_what_happened(desk: Desk) -> None:
 
 
 def test_data_tells_counts_and_gaps(desk: Desk) -> None:
-    read, data = opened(desk, "data"), desk.service.versions.current().model.dataset
+    read, data = opened(desk, "data"), desk.model.dataset
     assert f"{data.n_events:,}" in read.text
     rows = {
         row.all("th")[0].text: row.all("td")[-1].text

@@ -25,5 +25,5 @@ async def item(request: Request, service: Running, item_id: Id) -> Response:
     """One item."""
     live = service.versions.current()
     facts = await asyncio.to_thread(live.item, item_id)
-    base, similar = await asyncio.to_thread(live.similar, item_id, N_FOUND)
+    base, similar = await asyncio.to_thread(live.similar, item_id, N_FOUND, service.unavailable.ids)
     return render(request, "item.html.j2", item=facts, base=base, similar=similar)

@@ -3,6 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
+from crossfade.store.log.entries import Item, User
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
@@ -22,9 +23,11 @@ __all__ = [
     "Forgotten",
     "Impression",
     "ImpressionItem",
+    "Item",
     "Log",
     "NewEvent",
     "Role",
     "StoredEvent",
     "Tombstone",
+    "User",
 ]

@@ -53,12 +53,12 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
+        parsed = parsed_url(url)
         self.embedded = parsed.get_backend_name() == "sqlite"
         # For messages, without the password and whatever else is nobody's business.
         bare = parsed.set(query={}).render_as_string(hide_password=True)
         self.place = parsed.database or "" if self.embedded else bare
-        self._engine = _sqlite(parsed) if self.embedded else _postgres(parsed)
+        self._engine = _sqlite(parsed) if self.embedded else postgres(parsed)
         self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         try:
             with self._worded("opened"), self._writing.begin() as connection:
@@ -136,13 +136,18 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            cause, mend = _cause(error)
+            cause, mend = cause_of(error)
             raise StoreError(
                 f"{self.place}: the event log cannot be {verb} ({cause}); {mend}"
             ) from error
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """A URL with its driver.
+
+    Raises:
+        ConfigError: If it is none of a database that logs are kept in.
+    """
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()
@@ -182,7 +187,8 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgres(url: URL) -> Engine:
+def postgres(url: URL) -> Engine:
+    """Connections to a server; every commit is flushed there, whatever it does for others."""
     try:
         engine = create_engine(
             url,
@@ -222,7 +228,7 @@ def _unless_said(url: URL, **arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in url.query}
 
 
-def _cause(error: SQLAlchemyError) -> tuple[str, str]:
+def cause_of(error: SQLAlchemyError) -> tuple[str, str]:
     """What happened, on one line, and the mend."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return "all its connections are busy", "ask less at one time, or try again"

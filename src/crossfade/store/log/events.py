@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, insert, select, update
 
 from crossfade.errors import ConflictError
 from crossfade.store.log.rows import Appended, NewEvent, StoredEvent
@@ -54,9 +55,19 @@ def find_of(
     limit: int | None,
 ) -> list[StoredEvent]:
     """Events after a sequence that name all who are given, in order."""
-    where = [events.c.sequence > after, *naming(events, user_id, session_id)]
-    rows = connection.execute(select(events).where(*where).order_by(events.c.sequence).limit(limit))
+    who = {"user_id": user_id, "session_id": session_id}
+    named = {name: id_ for name, id_ in who.items() if id_ is not None}
+    said = {**named, "after": after} | ({} if limit is None else {"most": limit})
+    rows = connection.execute(_search(tuple(named), limited=limit is not None), said)
     return [_stored(row._asdict()) for row in rows]
+
+
+@cache  # a statement takes longer to put together than to carry out
+def _search(named: tuple[str, ...], *, limited: bool) -> Select[Any]:
+    where = [events.c[name] == bindparam(name) for name in named]
+    query = select(events).where(events.c.sequence > bindparam("after"), *where)
+    query = query.order_by(events.c.sequence)
+    return query.limit(bindparam("most")) if limited else query
 
 
 def last_sequence(connection: Connection) -> int:

@@ -5,25 +5,48 @@ import hmac
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union,
+)
 
 from crossfade.store.log.rows import MOST, Tombstone
-from crossfade.store.log.tables import events, impressions, log_state, tombstones
+from crossfade.store.log.tables import events, impressions, log_state, tombstones, users
 
 Kind = Literal["user", "session", "nameless"]
 """All rows of a user, all of a session, or those of a session that name no user."""
 
-TIMES = {events: events.c.received_us, impressions: impressions.c.time_us}
+TIMES = {
+    events: events.c.received_us,
+    impressions: impressions.c.time_us,
+    users: users.c.changed_us,
+}
 """Where a person's rows are, and since when they are there."""
+
+# Made once: a statement takes longer to put together than to carry out.
+_SALTS = select(tombstones.c.salt).distinct()
+_LAST = select(func.max(tombstones.c.time_us)).where(
+    tombstones.c.digest.in_(bindparam("digests", expanding=True))
+)
+
+Counts = tuple[int, int, int]
+"""Rows that were deleted: events, impressions, profiles."""
 
 
 def forget(
     connection: Connection, user_id: str | None, session_id: str | None, now_us: int
-) -> tuple[int, int]:
+) -> Counts:
     """Delete a user's rows with the nameless ones of their sessions, and all rows of a session.
 
     Returns:
-        How many events and how many impressions were deleted.
+        How many rows were deleted.
     """
     targets: list[tuple[Kind, str]] = []
     if user_id is not None:
@@ -36,7 +59,7 @@ def forget(
     return _delete(connection, [(*target, MOST) for target in targets])
 
 
-def clean(connection: Connection, stones: Iterable[Tombstone]) -> tuple[int, int]:
+def clean(connection: Connection, stones: Iterable[Tombstone]) -> Counts:
     """Delete again what was there when it was forgotten: a backup from before may hold it."""
     until = {(stone.salt, stone.digest): stone.time_us for stone in stones}
     _bury(connection, [Tombstone(*name, time_us) for name, time_us in until.items()])
@@ -58,12 +81,13 @@ def every(connection: Connection) -> list[Tombstone]:
 
 def when(connection: Connection, user_id: str | None, session_id: str | None) -> int | None:
     """When a user or a session was last forgotten; None where they never were."""
-    salts = connection.scalars(select(tombstones.c.salt).distinct()).all()
+    salts = connection.scalars(_SALTS).all()
+    if not salts:  # nobody was ever forgotten
+        return None
     people: list[tuple[Kind, str]] = [] if user_id is None else [("user", user_id)]
     people += [] if session_id is None else [("session", session_id)]
     digests = [_digest(salt, *who) for salt in salts for who in people]
-    query = select(func.max(tombstones.c.time_us)).where(tombstones.c.digest.in_(digests))
-    last: int | None = connection.scalar(query)
+    last: int | None = connection.scalar(_LAST, {"digests": digests})
     return last
 
 
@@ -73,7 +97,7 @@ def _sessions(connection: Connection, user_id: str) -> list[str]:
         select(table.c.session_id).where(
             table.c.user_id == user_id, table.c.session_id.is_not(None)
         )
-        for table in TIMES
+        for table in _naming("session_id")
     ]
     return sorted(connection.scalars(union(*parts)))
 
@@ -81,19 +105,24 @@ def _sessions(connection: Connection, user_id: str) -> list[str]:
 def _everybody(connection: Connection) -> Iterator[tuple[Kind, str]]:
     """Whoever may have been forgotten, in every way they may have been."""
     for name in ("user_id", "session_id"):
-        parts = [select(table.c[name]).where(table.c[name].is_not(None)) for table in TIMES]
+        parts = [select(table.c[name]).where(table.c[name].is_not(None)) for table in _naming(name)]
         kinds: tuple[Kind, ...] = ("user",) if name == "user_id" else ("session", "nameless")
         for id_ in connection.scalars(union(*parts)):
             yield from ((kind, id_) for kind in kinds)
 
 
-def _delete(connection: Connection, targets: Iterable[tuple[Kind, str, int]]) -> tuple[int, int]:
+def _naming(column: str) -> list[Table]:
+    """The tables whose rows may name a user, or a session."""
+    return [table for table in TIMES if column in table.c]
+
+
+def _delete(connection: Connection, targets: Iterable[tuple[Kind, str, int]]) -> Counts:
     n = dict.fromkeys(TIMES, 0)
     for kind, id_, until_us in targets:
-        for table, time in TIMES.items():
-            where = (*_rows_of(table, kind, id_), time <= until_us)
+        for table in _naming("user_id" if kind == "user" else "session_id"):
+            where = (*_rows_of(table, kind, id_), TIMES[table] <= until_us)
             n[table] += connection.execute(delete(table).where(*where)).rowcount
-    return n[events], n[impressions]
+    return n[events], n[impressions], n[users]
 
 
 def _rows_of(table: Table, kind: Kind, id_: str) -> list[ColumnElement[bool]]:

@@ -22,7 +22,9 @@ from crossfade.store.log.rows import (
 )
 
 if TYPE_CHECKING:
+    from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
+    from crossfade.store.log.experiments import Experiments
 
 
 class Log:
@@ -81,6 +83,20 @@ class Log:
             StoreError: If that cannot be done.
         """
         self._database.check()
+
+    @property
+    def catalogue(self) -> "Catalogue":
+        """What is kept of items and users between fits."""
+        from crossfade.store.log.catalogue import Catalogue
+
+        return Catalogue(self._database)
+
+    @property
+    def experiments(self) -> "Experiments":
+        """A/B experiments."""
+        from crossfade.store.log.experiments import Experiments
+
+        return Experiments(self._database)
 
     # -- events --------------------------------------------------------------------------
 

@@ -10,6 +10,16 @@ from sqlalchemy import Connection, text
 
 from crossfade.errors import StoreError
 
+TYPES = {
+    "sqlite": {"integer": "INTEGER", "real": "REAL", "ordered": "TEXT"},
+    "postgresql": {
+        "integer": "BIGINT",
+        "real": "DOUBLE PRECISION",
+        "ordered": 'TEXT COLLATE "C"',
+    },
+}
+"""64 bits, a double, and text in the order of its UTF-8, which pages rely on."""
+
 
 def _first(connection: Connection) -> None:
     _run(
@@ -37,7 +47,31 @@ def _first(connection: Connection) -> None:
     connection.execute(text("INSERT INTO log_state VALUES (0, :salt)"), salt)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _catalogue(connection: Connection) -> None:
+    _run(
+        connection,
+        """CREATE TABLE items (
+            item_id {ordered} PRIMARY KEY, available BOOLEAN NOT NULL, deleted BOOLEAN NOT NULL,
+            change {integer} NOT NULL, changed_us {integer} NOT NULL, columns TEXT NOT NULL)""",
+        "CREATE UNIQUE INDEX items_change ON items (change)",
+        """CREATE TABLE users (
+            user_id {ordered} PRIMARY KEY, changed_us {integer} NOT NULL, columns TEXT NOT NULL)""",
+    )
+
+
+def _experiments(connection: Connection) -> None:
+    _run(
+        connection,
+        "CREATE TABLE experiments (name TEXT PRIMARY KEY, settings TEXT NOT NULL, created_us {integer} NOT NULL)",
+        """CREATE TABLE experiment_traffic (
+            name TEXT, number {integer}, time_us {integer} NOT NULL, traffic {real} NOT NULL,
+            PRIMARY KEY (name, number))""",
+        "CREATE INDEX impressions_experiment ON impressions (experiment, time_us) WHERE experiment IS NOT NULL",
+        "CREATE INDEX events_request ON events (request_id) WHERE request_id IS NOT NULL",
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue, _experiments)
 
 
 def migrate(connection: Connection, place: str) -> None:
@@ -71,8 +105,7 @@ def migrate(connection: Connection, place: str) -> None:
 
 
 def _run(connection: Connection, *statements: str) -> None:
-    """Statements in which types are written as ``{integer}`` (64 bits) and ``{real}`` (double)."""
-    postgres = connection.dialect.name == "postgresql"
-    integer, real = ("BIGINT", "DOUBLE PRECISION") if postgres else ("INTEGER", "REAL")
+    """Statements in which types are written as in `TYPES`."""
+    types = TYPES[connection.dialect.name]
     for statement in statements:
-        connection.execute(text(statement.format(integer=integer, real=real)))
+        connection.execute(text(statement.format_map(types)))

@@ -62,3 +62,39 @@ log_state = Table(  # one row
     Column("last_sequence", BigInteger, nullable=False),
     Column("salt", Text, nullable=False),
 )
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_id", Text, primary_key=True),
+    Column("available", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("columns", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("columns", Text, nullable=False),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+experiment_traffic = Table(
+    "experiment_traffic",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("traffic", Double, nullable=False),
+)

@@ -1,0 +1,98 @@
+"""What people read of an experiment: every number with how many units it rests on and how sure it is."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crossfade.data.dataset import to_datetime
+from crossfade.experiments.analysis import Analysis, Comparison, Verdict
+from crossfade.experiments.config import Experiment
+from crossfade.experiments.intervals import Interval
+
+if TYPE_CHECKING:
+    from crossfade.store.log.experiments import StoredExperiment
+
+MEANING: dict[Verdict, str] = {
+    "better": "better: stop, and take it",
+    "worse": "worse: stop",
+    "no difference": "no difference that would matter: stop",
+    "go on": "go on",
+    "none": "none, since arms did not get their shares",
+}
+
+
+def title(stored: "StoredExperiment", experiment: Experiment) -> str:
+    """One line: since when, for whom, what is looked at."""
+    until = "" if stored.stopped_us is None else f" to {_day(stored.stopped_us)}"
+    last = [step.traffic for step in stored.steps if step.traffic][-1]
+    arms = ", ".join(arm.name for arm in experiment.arms)
+    state = "runs" if stored.stopped_us is None else "stopped"
+    return (
+        f"{stored.name}  {state}  {_day(stored.started_us)}{until}  "
+        f"{100 * last:g}% of {experiment.unit}s  {experiment.metric}: {arms}"
+    )
+
+
+def told(stored: "StoredExperiment", experiment: Experiment, analysis: Analysis) -> list[str]:
+    """All of it: the arms, then each of them against the first."""
+    lines = [title(stored, experiment)]
+    if analysis.mismatch:
+        lines += [
+            "",
+            f"ARMS DID NOT GET THEIR SHARES (p = {analysis.mismatch_p:.1g}). Assignment or what is written down is",
+            "broken, and no difference below means anything: find out why before you go on.",
+        ]
+    level = f"{1 - experiment.alpha:.0%}"
+    rows = [["arm", "share", "seen", "count", "lists", experiment.metric, f"{level} interval"]]
+    rows += [
+        [
+            arm.name,
+            f"{arm.share:.1%}",
+            f"{arm.n_seen:,}",
+            f"{arm.n:,}",
+            f"{arm.n_lists:,}",
+            _number(arm.mean),
+            _ends(arm.interval, ""),
+        ]
+        for arm in analysis.arms
+    ]
+    lines += ["", *_table(rows)]
+    for one in analysis.comparisons:
+        lines += ["", *_compared(one, analysis.arms[0].name)]
+    return lines
+
+
+def _compared(one: Comparison, control: str) -> Sequence[str]:
+    needed = "not known yet" if one.needed is None else f"{one.needed:,}"
+    return [
+        f"{one.arm} against {control}: {_number(one.difference, '+')}, "
+        f"n = {one.n:,}, {one.n_before:,} of them with lists from before",
+        f"  at any time          {_ends(one.always, '+')}",
+        f"  looked at just once  {_ends(one.once, '+')}",
+        f"  units needed         {needed}",
+        f"  verdict              {MEANING[one.verdict]}",
+    ]
+
+
+def _number(value: float, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{sign}.4f}"
+
+
+def _ends(interval: Interval, sign: str) -> str:
+    return f"{_number(interval.low, sign)} to {_number(interval.high, sign)}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _day(time_us: int) -> str:
+    return f"{to_datetime(time_us):%Y-%m-%d}"

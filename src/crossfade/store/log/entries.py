@@ -1,0 +1,80 @@
+"""What is kept of items and users between fits."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crossfade.errors import DataError
+from crossfade.store.log.rows import check_text, shown
+
+Value = str | float | bool | Sequence[str]
+
+MAX_COLUMNS = 100_000
+"""Characters of all columns of one row together, as JSON."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the catalogue.
+
+    Attributes:
+        item_id: Its id.
+        columns: What is known of it, by column of the event contract or any other.
+        available: Whether it may be in a list.
+        changed_us: When it was last changed; 0 where it is not kept yet.
+
+    Raises:
+        DataError: If there is a value that a database cannot keep.
+    """
+
+    item_id: str
+    columns: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    available: bool = True
+    changed_us: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        check_text("item_id", self.item_id)
+        written(self.columns)
+
+
+@dataclass(frozen=True)
+class User:
+    """The profile of one user.
+
+    Attributes:
+        user_id: Their id.
+        columns: What is known of them, by column.
+        changed_us: When it was last changed; 0 where it is not kept yet.
+
+    Raises:
+        DataError: If there is a value that a database cannot keep.
+    """
+
+    user_id: str
+    columns: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    changed_us: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        check_text("user_id", self.user_id)
+        written(self.columns)
+
+
+def written(columns: Mapping[str, Value]) -> str:
+    """Columns as one text, the same for the same columns.
+
+    Raises:
+        DataError: If they are none, or too long.
+    """
+    for name in columns:
+        check_text("the name of a column", name)
+    try:
+        text = json.dumps(columns, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"columns must hold texts, finite numbers, true, false and lists of texts, got {shown(columns)}"
+        ) from None
+    if len(text) > MAX_COLUMNS:
+        raise DataError(
+            f"columns may have {MAX_COLUMNS:,} characters together, got {len(text):,}; leave some out"
+        )
+    return text

@@ -1,0 +1,108 @@
+"""`crossfade experiments` as a person runs it, and the page about it."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from crossfade.cli.app import run
+from crossfade.experiments import Experiment
+from crossfade.experiments.analysis import Analysis, ArmResult
+from crossfade.experiments.intervals import Interval
+from crossfade.experiments.lines import told
+from crossfade.store.log.experiments import Step, StoredExperiment
+
+Captured = pytest.CaptureFixture[str]
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "experiments.md"
+
+SETTINGS = """
+name = "shelf"
+minimal_effect = 0.1
+planned = 1000
+traffic = 0.5
+[[arms]]
+name = "a"
+[[arms]]
+name = "b"
+"""
+
+
+def ask(capsys: Captured, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = run(["experiments", *arguments])
+    return code, *capsys.readouterr()
+
+
+def test_an_experiment_is_begun_shown_grown_stopped_and_listed(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    database = ["--database", f"sqlite:///{tmp_path / 'log.db'}"]
+    file = tmp_path / "shelf.toml"
+    file.write_text(SETTINGS)
+    assert ask(capsys, "list", *database)[1] == "no experiments yet\n"
+    assert ask(capsys, "add", str(file), *database)[1] == "begun: shelf\n"
+    grown = ask(capsys, "grow", "shelf", "0.75", *database)[1]
+    assert grown == "grown: shelf has 0.75 of the traffic\n"
+    code, out, _ = ask(capsys, "show", "shelf", *database)
+    assert code == 0
+    assert "75% of users  wanted: a, b" in out
+    assert "not known yet" in out
+    assert "go on" in out
+    shown = json.loads(ask(capsys, "show", "shelf", "--json", *database)[1])
+    assert shown["analysis"]["comparisons"][0]["always"] == {"low": None, "high": None}
+    assert ask(capsys, "stop", "shelf", *database)[1] == "stopped: shelf\n"
+    (listed,) = json.loads(ask(capsys, "list", "--json", *database)[1])["experiments"]
+    assert [step["traffic"] for step in listed["steps"]] == [0.5, 0.75, 0]
+    assert "75% of users" in ask(capsys, "list", *database)[1]
+    assert "shelf  stopped" in ask(capsys, "show", "shelf", *database)[1]
+    for again in (("stop", "shelf"), ("grow", "shelf", "0.9"), ("add", str(file)), ("show", "none")):  # fmt: skip
+        code, _, err = ask(capsys, *again, *database)
+        assert code == 1
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
+def test_a_wrong_file_begins_nothing_and_every_fault_is_named(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "shelf.toml"
+    file.write_text(SETTINGS.replace("planned", "plnned") + "weight = nan\n")
+    code, _, err = ask(capsys, "add", str(file), "--database", f"sqlite:///{tmp_path / 'log.db'}")
+    assert code == 1
+    for fault in ("plnned is not a setting", "planned is missing", "arms.1.weight should be a"):
+        assert fault in err
+    assert not (tmp_path / "log.db").exists()
+
+
+def test_a_mismatch_is_the_first_thing_one_reads() -> None:
+    experiment = Experiment(name="x", arms=[{"name": "a"}, {"name": "b"}], minimal_effect=1, planned=9)  # fmt: skip
+    arms = [ArmResult(name, 0.5, n, n, n, 1.0, Interval(0, 2)) for name, n in (("a", 900), ("b", 600))]  # fmt: skip
+    stored = StoredExperiment("x", {}, [Step(0, 1.0)])
+    lines = told(stored, experiment, Analysis(arms, [], 1e-14, mismatch=True))
+    assert lines[2].startswith("ARMS DID NOT GET THEIR SHARES (p = 1e-14)")
+    assert "SHARES" not in str(told(stored, experiment, Analysis(arms, [], 0.5, mismatch=False)))
+
+
+def test_the_page_prints_what_comes_out(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    last = ""
+    n_compared = 0
+    blocks = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    for kind, block in blocks.findall(PAGE.read_text("utf-8")):
+        if kind == "toml":
+            Path("shelf.toml").write_text(block)
+        elif kind == "python":
+            exec(compile(block, PAGE.name, "exec"), {"__name__": "snippet"})
+        elif kind == "text":
+            assert block == last
+            n_compared += 1
+        else:
+            for line in block.splitlines():
+                capsys.readouterr()
+                assert run(shlex.split(line)[1:]) == 0, line
+                last = capsys.readouterr().out
+    assert n_compared == 2
