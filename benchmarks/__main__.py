@@ -28,6 +28,7 @@ BENCHMARKS = (
     "lists",
     "live",
     "service",
+    "monitoring",
     "batch",
     "two_stage",
 )

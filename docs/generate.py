@@ -38,6 +38,7 @@ from crossfade.hybrid import HybridConfig
 from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
+from crossfade.monitoring import MonitorConfig, Rule
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -98,6 +99,8 @@ def settings_page() -> str:
     parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
     parts += ["## The file for `experiments add`", "", *_table(Experiment)]
     parts += _section("[[arms]]", Arm)
+    parts += ["## The file for `monitor`", "", *_table(MonitorConfig)]
+    parts += _section("[[rules]]", Rule)
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",

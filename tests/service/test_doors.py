@@ -23,6 +23,7 @@ PLACES = {
         ("GET", "/v1/models"),
         ("GET", "/v1/experiments"),
         ("GET", "/v1/experiments/{name}"),
+        ("GET", "/v1/monitoring"),
         ("GET", "/metrics"),
         *[("GET", f"/v1/{noun}") for noun in ("item", "items", "user", "users")],
     ],

@@ -20,6 +20,7 @@ from crossfade.cli import (
     importing,
     indexing,
     inspecting,
+    monitoring,
     recommending,
     registering,
     reporting,
@@ -80,6 +81,7 @@ app.command("backup")(restoring.backup)
 app.command("restore")(restoring.restore)
 app.add_typer(restoring.tombstones)
 app.add_typer(experimenting.app)
+app.command("monitor")(monitoring.monitor)
 app.command("doctor")(checking.doctor)
 
 

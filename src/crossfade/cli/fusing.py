@@ -5,7 +5,6 @@ import json
 import math
 import os
 from dataclasses import asdict
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from crossfade.cli.fitting import (
     SeedOption,
     read_config,
 )
+from crossfade.cli.recommending import moment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,7 +108,7 @@ def fuse(
     from crossfade.meta.outside_table import read_scores
     from crossfade.progress import reporting_to
 
-    moment, parts = None if as_of is None else _moment(as_of), _shares(shares)
+    when, parts = None if as_of is None else moment("--as-of", as_of), _shares(shares)
     settings = read_config(config, fusion, device)
     if out is not None:
         _check_place(out)  # now, not after the fitting
@@ -117,7 +117,7 @@ def fuse(
         table = read_scores(
             scores,
             source=format_name.value,
-            as_of=moment,
+            as_of=when,
             known=happened.known,
             ignore_unknown=ignore_unknown,
         )
@@ -139,17 +139,6 @@ def fuse(
     if out is not None and fused is not None:
         for line in fused_lines(fused, lists, out):
             typer.echo(line)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text} is no time; write it like 2024-05-01 or 2024-05-01T18:30:00+02:00",
-            param_hint="--as-of",
-        ) from None
 
 
 def _shares(text: str) -> tuple[float, float, float]:

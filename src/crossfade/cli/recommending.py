@@ -110,7 +110,7 @@ def recommend(
         )
     if as_of is not None and user is None:
         raise typer.BadParameter("--as-of cuts a user's history; a stranger has none")
-    moment = None if as_of is None else _moment(as_of)
+    when = None if as_of is None else moment("--as-of", as_of)
     situation = _situation(context or [])
     model = load_model(bundle, registry)
     filters = Filters(block=block or (), rules=rule or ())
@@ -122,7 +122,7 @@ def recommend(
         genres=said["genres"],
         moods=said["moods"],
         k=k,
-        as_of=moment,
+        as_of=when,
         context=situation,
         filters=filters,
         ranking=model.config.ranking.changed(**wishes),
@@ -195,15 +195,15 @@ def _situation(said: list[str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _moment(text: str) -> datetime:
-    """A time as written. Not typer's own reading, which takes ``1997`` for seconds since 1970."""
+def moment(option: str, text: str) -> datetime:
+    """A time as written after an option. Not typer's own reading, which takes ``1997`` for seconds since 1970."""
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text} is no time; write it like 2024-05-01 or 2024-05-01T18:30:00+02:00",
-            param_hint="--as-of",
+            param_hint=option,
         ) from None
 
 

@@ -16,7 +16,7 @@ from crossfade.features.labels import label_pairs
 from crossfade.features.pairs import PAIR_FEATURES
 from crossfade.features.session import fit_reference
 from crossfade.features.social import FriendFeatures
-from crossfade.types import Arrays, Bools, Floats
+from crossfade.types import Arrays, Bools, Doubles, Floats
 
 COMPLETENESS = (
     "title",
@@ -93,14 +93,25 @@ def _item_columns(
     dataset: Dataset, arrays: ItemArrays, end_us: int | None
 ) -> tuple[Floats, tuple[str, ...]]:
     """Features of items that do not depend on who asks, ``(n_items, C)``; audio where there is any."""
-    there = [_given(dataset.items, name) for name in COMPLETENESS if name in dataset.items.columns]
-    complete = np.sum(there, axis=0) / len(COMPLETENESS) if there else np.zeros(dataset.n_items)
-    columns = [item_dynamics(dataset, end_us), complete[:, None], arrays.numeric]
+    complete = completeness(dataset.items)
+    columns: list[Doubles | Floats] = [
+        item_dynamics(dataset, end_us),
+        complete[:, None],
+        arrays.numeric,
+    ]
     names = [*DYNAMICS, *ITEM_CONTENT]
     if np.isfinite(arrays.audio).any():
         columns += [arrays.audio, arrays.audio_confidence]
         names += [*RANGES, *(f"{name}_confidence" for name in RANGES)]
     return np.hstack(columns).astype(np.float32), tuple(names)
+
+
+def completeness(items: pl.DataFrame) -> Doubles:
+    """Share of `COMPLETENESS` that is known of each item, ``(n_items,)``, in [0, 1]."""
+    there = [_given(items, name) for name in COMPLETENESS if name in items.columns]
+    if not there:
+        return np.zeros(items.height)
+    return np.asarray(np.sum(there, axis=0) / len(COMPLETENESS), dtype=np.float64)
 
 
 def _given(items: pl.DataFrame, name: str) -> Bools:

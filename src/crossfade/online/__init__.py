@@ -2,6 +2,7 @@
 
 from crossfade.online.asks import Answer, Ask, Event, Prediction
 from crossfade.online.library import Happened, ItemFacts, ItemName, Quality
+from crossfade.online.showing import as_event, as_shown
 from crossfade.online.system import LiveSystem
 
 __all__ = [
@@ -14,4 +15,6 @@ __all__ = [
     "LiveSystem",
     "Prediction",
     "Quality",
+    "as_event",
+    "as_shown",
 ]

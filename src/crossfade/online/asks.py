@@ -9,6 +9,7 @@ from crossfade.errors import DataError
 from crossfade.meta.recommendation import Recommendations
 from crossfade.meta.serving import Filters
 from crossfade.ranking import RankingConfig
+from crossfade.store.log import Features
 
 YEARS_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 """The years 1 to 9999 in microseconds since 1970."""
@@ -82,6 +83,7 @@ class Ask:
         ranking: How candidates become a list; None takes the settings of the system.
         explain: Whether to say why each item is there.
         seed: Of places left to chance; needed where ``ranking.explore`` is above 0.
+        features: Whether to say what the learned blend was told.
 
     Raises:
         DataError: If the time lies in no year that calendars know.
@@ -99,6 +101,7 @@ class Ask:
     ranking: RankingConfig | None = None
     explain: bool = False
     seed: int | None = None
+    features: bool = False
 
     def __post_init__(self) -> None:
         if self.now_us is not None:
@@ -115,6 +118,8 @@ class Answer:
         n_live: How many of them the log does not hold.
         unknown: A sentence for whatever was said that the system does not know.
         method: What gave the scores: the name of the learned blend, or ``static``.
+        features: What the learned blend was told of the request and of each item of the list; None
+            where nobody asked for that, and where no learned blend answered.
     """
 
     recommendations: Recommendations
@@ -122,6 +127,7 @@ class Answer:
     n_live: int
     unknown: tuple[str, ...]
     method: str
+    features: Features | None = None
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,14 @@ class LiveRequest:
         n_history: Events of its history, without stated likes.
         n_live: How many of them the log does not hold.
         unknown: A sentence for whatever the system does not know.
+        features: Whether to say what the learned blend is told.
     """
 
     query: Queries
     n_history: int
     n_live: int
     unknown: tuple[str, ...]
+    features: bool
 
 
 class LiveRequests:
@@ -79,7 +81,8 @@ class LiveRequests:
             tastes=(taste,) if taste else None,
             situations=(situation,) if situation else None,
         )
-        return LiveRequest(query, n_history, n_live, self._unknown(ask, said.likes, history))
+        unknown = self._unknown(ask, said.likes, history)
+        return LiveRequest(query, n_history, n_live, unknown, ask.features)
 
     def _latest(self, history: LiveHistory, now_us: int | None) -> Situation:
         """The situation that live events tell of, each column by the newest event that has it.

@@ -12,6 +12,7 @@ from crossfade.data.vocabulary import check_texts
 from crossfade.errors import CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.explaining import explained
+from crossfade.meta.listing import list_candidates
 from crossfade.meta.predicting import predict_items
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, Served
@@ -20,6 +21,7 @@ from crossfade.online.library import Happened, ItemFacts, ItemName, Library, Qua
 from crossfade.online.mixing import fixed_mix
 from crossfade.online.requests import LiveRequest, LiveRequests
 from crossfade.rng import generator
+from crossfade.store.log import Features
 
 
 class LiveSystem:
@@ -108,6 +110,26 @@ class LiveSystem:
         return [
             None if row < 0 or np.isnan(said[row][0]) else _prediction(item_id, *said[row])
             for item_id, row in zip(item_ids, rows.tolist(), strict=True)
+        ]
+
+    def proposes(self, ask: Ask, item_ids: Sequence[str]) -> list[bool | None]:
+        """Which items are among the candidates of a request: no list can hold another.
+
+        Returns:
+            In the order of the ids; None for what may not be listed: unknown items, and those the
+            person knows where these are left out.
+
+        Raises:
+            ConfigError: As in `answer`.
+        """
+        query, blend = self._query(ask), self.model.blend
+        candidates = list_candidates(blend, query, None).item_row[0]
+        rows = self.model.dataset.item_ids.rows(item_ids)
+        gone = np.isin(rows, query.item_row) if blend.exclude_seen else rows < 0
+        there = np.isin(rows, candidates).tolist()
+        return [
+            None if row < 0 or left_out else found
+            for row, left_out, found in zip(rows.tolist(), gone.tolist(), there, strict=True)
         ]
 
     def similar(
@@ -238,7 +260,17 @@ class LiveSystem:
             request.n_live,
             request.unknown,
             model.blend.name if served.by_model else "static",
+            self._features(request.query, served) if request.features else None,
         )
+
+    def _features(self, query: Queries, served: Served) -> Features | None:
+        learned = self.model.blend.learned
+        if learned is None or not served.by_model:
+            return None
+        # Read again for the few that are kept: what was read is gone, and the same comes out.
+        reader, rows = learned.lists.reader, served.ranked.item_row[None, :]
+        names = (reader.user_columns, reader.item_columns)
+        return Features.of(*names, reader.user(query)[0], reader.item(query, rows)[0])
 
 
 def _plain(filters: Filters | None) -> Hashable:

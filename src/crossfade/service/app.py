@@ -8,7 +8,16 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from crossfade.service import events, experiments, faults, items, lists, operations, users
+from crossfade.service import (
+    events,
+    experiments,
+    faults,
+    items,
+    lists,
+    monitoring,
+    operations,
+    users,
+)
 from crossfade.service.dashboard.app import create_dashboard
 from crossfade.service.messages import FaultAnswer
 from crossfade.service.state import Service
@@ -48,7 +57,7 @@ def create_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     faults.install(app)
-    for part in (lists, events, experiments, items, users, operations):
+    for part in (lists, events, experiments, items, users, operations, monitoring):
         app.include_router(part.router)
     app.mount("/dashboard", create_dashboard(service))
     if service.config.cors_origins:

@@ -59,6 +59,14 @@ class ServiceConfig(Settings):
         ge=1,
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
+    keep_features: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of lists whose context features are kept beside the impression, drawn by request id. A "
+        "monitor sees a feature move in a few hundred lists; a tenth of a service's is that many within days, "
+        "and costs a tenth of the room and time.",
+    )
     reload_s: float = Field(
         5,
         gt=0,

@@ -14,6 +14,16 @@ MOST_WAITING = 20_000
 AT_ONCE = 500
 
 
+def kept(request_id: str, share: float) -> bool:
+    """Whether a list is one of the ``share`` whose features are kept; the same each time it is asked.
+
+    Args:
+        request_id: Random hexadecimal digits, 8 at least.
+        share: In [0, 1].
+    """
+    return int(request_id[:8], 16) < share * 16**8
+
+
 class Impressions:
     """Writes impressions in the order they come; what cannot be written is counted as lost.
 

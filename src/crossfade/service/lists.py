@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from crossfade.errors import ConfigError
 from crossfade.meta.serving import Filters
-from crossfade.online import Answer, Ask
+from crossfade.online import Answer, Ask, as_shown
 from crossfade.service.asking import Running, needs
 from crossfade.service.assigning import Part
+from crossfade.service.impressions import kept
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -35,7 +36,6 @@ from crossfade.service.messages import (
 from crossfade.service.people import Recent, Who
 from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
-from crossfade.store.log import Impression, ImpressionItem
 
 logger = logging.getLogger("crossfade.service")
 
@@ -50,9 +50,21 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
 
 async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """A list as of now; that it was shown is written down."""
-    version, answer, part = await _answered(service, asked, now)
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
-    service.impressions.add(_impression(asked, answer, request_id, version, now, part=part))
+    features = kept(request_id, service.config.keep_features)
+    version, answer, part = await _answered(service, asked, now, features=features)
+    service.impressions.add(
+        as_shown(
+            answer,
+            request_id,
+            version,
+            now,
+            user_id=asked.user_id,
+            session_id=asked.session_id,
+            experiment=part.experiment,
+            arm=part.arm,
+        )
+    )
     service.meters.lists.labels(answer.method).inc()
     return ListAnswer.model_construct(
         request_id=request_id,
@@ -111,18 +123,22 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-async def _answered(service: Service, asked: ListRequest, now: int) -> tuple[str, Answer, Part]:
+async def _answered(
+    service: Service, asked: ListRequest, now: int, *, features: bool
+) -> tuple[str, Answer, Part]:
     """The list with the version that made it, by the arm of the experiment that somebody is in."""
     # Who says how lists are to be made gets them so, and is part of no experiment.
     own = asked.diversity is not None
     part = Part() if own else await service.assigning.part(_who(asked))
     try:
-        return *await service.answering.ask(ask_of(service, asked, now, part.changes)), part
+        return *await service.answering.ask(
+            ask_of(service, asked, now, part.changes, features=features)
+        ), part
     except ConfigError as error:
         if part.experiment is None:
             raise
         # Raises the same once more where the request is at fault, not the arm.
-        found = await service.answering.ask(ask_of(service, asked, now))
+        found = await service.answering.ask(ask_of(service, asked, now, features=features))
         service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
         logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
         return *found, Part()
@@ -133,7 +149,12 @@ def _who(asked: Person) -> Who:
 
 
 def ask_of(
-    service: Service, asked: PersonRequest, now: int, changes: Mapping[str, Any] | None = None
+    service: Service,
+    asked: PersonRequest,
+    now: int,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    features: bool = False,
 ) -> Callable[[System], Ask]:
     """Makes the request to a system in a thread, since it may read the log."""
 
@@ -145,6 +166,7 @@ def ask_of(
             events=recent.events,
             now_us=now,
             context=asked.context,
+            features=features,
         )
         if not isinstance(asked, ListRequest):
             return ask
@@ -185,29 +207,6 @@ def _with_list(
         ),
         explain=asked.explain,
         seed=secrets.randbits(32),  # looked at where places are left to chance
-    )
-
-
-def _impression(
-    asked: Person, answer: Answer, request_id: str, version: str, now: int, *, part: Part
-) -> Impression:
-    """What was shown, with the chances it was shown with."""
-    items = [
-        ImpressionItem(
-            one.item_id, one.rank, one.score, one.probability, one.propensity, one.weights
-        )
-        for one in answer.recommendations
-    ]
-    return Impression(
-        request_id=request_id,
-        user_id=asked.user_id,
-        session_id=asked.session_id,
-        time_us=now,
-        version=version,
-        method=answer.method,
-        items=items,
-        experiment=part.experiment,
-        arm=part.arm,
     )
 
 

@@ -2,7 +2,20 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from crossfade.monitoring import MonitorReport
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+_MEASURE = ("measure", "of")
+REPORTED = {
+    "report_time_seconds": ("When the newest monitoring report was stored.", ("version",)),
+    "value": ("A measure of the newest monitoring report.", _MEASURE),
+    "usual_low": ("The smallest that was usual for it.", _MEASURE),
+    "usual_high": ("The largest that was usual for it.", _MEASURE),
+    "people": ("People that the measure rests on.", _MEASURE),
+    "alert": ("1 for each rule it breaks.", ("rule", "severity", *_MEASURE)),
+}
+"""What is told of a report, each after ``crossfade_monitor_``."""
 
 
 class Meters:
@@ -52,6 +65,36 @@ class Meters:
             ("done",),
             registry=registry,
         )
+        self._reported_us = 0
+        self._reported = {
+            name: Gauge(f"crossfade_monitor_{name}", text, labels, registry=registry)
+            for name, (text, labels) in REPORTED.items()
+        }
+
+    def reported(self, report: MonitorReport, time_us: int) -> None:
+        """The newest report of a monitor, in place of the one before."""
+        if time_us == self._reported_us:
+            return
+        self._reported_us = time_us
+        gauges = self._reported
+        for gauge in gauges.values():
+            gauge.clear()
+        gauges["report_time_seconds"].labels(report.version).set(time_us / 1e6)
+        for one in report.measures:
+            if one.value is None:
+                continue
+            told = {
+                "value": one.value,
+                "usual_low": one.usual_low,
+                "usual_high": one.usual_high,
+                "people": one.n,
+            }
+            for name, value in told.items():
+                if value is not None:
+                    gauges[name].labels(*one.key).set(value)
+        for alert in report.alerts:
+            names = (alert.rule, alert.severity, alert.measure, alert.of)
+            gauges["alert"].labels(*names).set(1)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request is over."""

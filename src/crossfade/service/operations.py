@@ -8,6 +8,7 @@ from starlette.responses import Response
 from crossfade.errors import StoreError
 from crossfade.service.asking import Running, needs
 from crossfade.service.messages import ModelsAnswer, Promotion, State, VersionLine
+from crossfade.service.monitoring import newest_report
 from crossfade.service.state import Service
 
 router = APIRouter(tags=["operations"])
@@ -54,6 +55,9 @@ async def ready(service: Running) -> Response:
 async def metrics(service: Running) -> Response:
     """What is counted and timed, for Prometheus."""
     service.meters.people.set(len(service.people))
+    newest = await asyncio.to_thread(newest_report, service)
+    if newest.report is not None:
+        service.meters.reported(newest.report, newest.time_us)
     return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

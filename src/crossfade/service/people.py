@@ -5,7 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossfade.online import Event
+from crossfade.online import Event, as_event
 from crossfade.store.log import Log, NewEvent, StoredEvent
 
 
@@ -74,7 +74,9 @@ class People:
 
     def _read(self, who: Who) -> _Kept:
         found = self._log.events_of(user_id=who.user_id, session_id=who.session_id)
-        newest = deque(map(_event, found[-self._max_events :]), maxlen=self._max_events)
+        newest = deque(
+            (as_event(one.event) for one in found[-self._max_events :]), maxlen=self._max_events
+        )
         forgotten = self._log.forgotten(user_id=who.user_id, session_id=who.session_id)
         return _Kept(found[-1].sequence if found else 0, newest, forgotten)
 
@@ -85,7 +87,7 @@ class People:
                 for who in _whose(one.event):
                     kept = self._kept.get(who)
                     if kept is not None and one.sequence > kept.read_to:
-                        kept.events.append(_event(one))
+                        kept.events.append(as_event(one.event))
 
     def clear(self) -> None:
         """Keep nothing of anybody; the log still has it."""
@@ -97,17 +99,3 @@ def _whose(event: NewEvent) -> list[Who]:
     """An event of a user within a session is one of both."""
     users = [Who(user_id=event.user_id)] if event.user_id is not None else []
     return users + ([Who(session_id=event.session_id)] if event.session_id is not None else [])
-
-
-def _event(stored: StoredEvent) -> Event:
-    event = stored.event
-    return Event(
-        event.item_id,
-        event.time_us,
-        event.event,
-        event.value,
-        event.played_ms,
-        event.skipped,
-        event.session_id,
-        event.context,
-    )

@@ -176,7 +176,7 @@ def test_what_no_database_keeps_is_refused_with_the_mend(
 
 
 FAMILIES = {"BIGINT": "whole", "INTEGER": "whole", "REAL": "real", "DOUBLE": "real", "DOUBLE PRECISION": "real",
-    "TEXT": "text", "BOOLEAN": "boolean"}  # fmt: skip
+    "TEXT": "text", "BOOLEAN": "boolean", "BLOB": "bytes", "BYTEA": "bytes"}  # fmt: skip
 
 
 def test_the_steps_make_the_tables_that_queries_see(log: Log, url: str) -> None:

@@ -4,6 +4,7 @@ SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is o
 """
 
 from crossfade.store.log.entries import Item, User
+from crossfade.store.log.features import Features
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
@@ -14,12 +15,14 @@ from crossfade.store.log.rows import (
     NewEvent,
     Role,
     StoredEvent,
+    StoredReport,
     Tombstone,
 )
 
 __all__ = [
     "ApiKey",
     "Appended",
+    "Features",
     "Forgotten",
     "Impression",
     "ImpressionItem",
@@ -28,6 +31,7 @@ __all__ = [
     "NewEvent",
     "Role",
     "StoredEvent",
+    "StoredReport",
     "Tombstone",
     "User",
 ]

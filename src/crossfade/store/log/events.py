@@ -59,7 +59,7 @@ def find_of(
     named = {name: id_ for name, id_ in who.items() if id_ is not None}
     said = {**named, "after": after} | ({} if limit is None else {"most": limit})
     rows = connection.execute(_search(tuple(named), limited=limit is not None), said)
-    return [_stored(row._asdict()) for row in rows]
+    return [stored(row._asdict()) for row in rows]
 
 
 @cache  # a statement takes longer to put together than to carry out
@@ -93,7 +93,7 @@ def _by_key(connection: Connection, keys: list[str]) -> dict[str, StoredEvent]:
     found = {}
     for some in pieces(keys):
         rows = connection.execute(select(events).where(events.c.key.in_(some)))
-        found.update({row.key: _stored(row._asdict()) for row in rows})
+        found.update({row.key: stored(row._asdict()) for row in rows})
     return found
 
 
@@ -102,6 +102,7 @@ def _row(sequence: int, received_us: int, event: NewEvent) -> dict[str, Any]:
     return {**vars(event), "sequence": sequence, "received_us": received_us, "context": context}
 
 
-def _stored(row: dict[str, Any]) -> StoredEvent:
+def stored(row: dict[str, Any]) -> StoredEvent:
+    """The event of a whole row."""
     fields = {**row, "context": json.loads(row["context"])}
     return StoredEvent(fields.pop("sequence"), fields.pop("received_us"), NewEvent(**fields))

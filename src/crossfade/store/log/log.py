@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
     from crossfade.store.log.experiments import Experiments
+    from crossfade.store.log.monitoring import Monitoring
 
 
 class Log:
@@ -208,6 +209,13 @@ class Log:
         _check_limit(limit)
         with self._database.read() as connection:
             return find_of(connection, user_id, session_id, limit)
+
+    @property
+    def monitoring(self) -> "Monitoring":
+        """What was shown and done in a window of time, and reports on it."""
+        from crossfade.store.log.monitoring import Monitoring
+
+        return Monitoring(self._database)
 
     # -- forgetting ----------------------------------------------------------------------
 

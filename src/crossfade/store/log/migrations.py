@@ -11,14 +11,15 @@ from sqlalchemy import Connection, text
 from crossfade.errors import StoreError
 
 TYPES = {
-    "sqlite": {"integer": "INTEGER", "real": "REAL", "ordered": "TEXT"},
+    "sqlite": {"integer": "INTEGER", "real": "REAL", "ordered": "TEXT", "bytes": "BLOB"},
     "postgresql": {
         "integer": "BIGINT",
         "real": "DOUBLE PRECISION",
         "ordered": 'TEXT COLLATE "C"',
+        "bytes": "BYTEA",
     },
 }
-"""64 bits, a double, and text in the order of its UTF-8, which pages rely on."""
+"""64 bits, a double, text in the order of its UTF-8, which pages rely on, and bytes."""
 
 
 def _first(connection: Connection) -> None:
@@ -71,7 +72,18 @@ def _experiments(connection: Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue, _experiments)
+def _monitoring(connection: Connection) -> None:
+    _run(
+        connection,
+        "ALTER TABLE impressions ADD COLUMN features {bytes}",
+        "CREATE INDEX impressions_time ON impressions (time_us)",
+        "CREATE TABLE feature_names (version TEXT PRIMARY KEY, request TEXT NOT NULL, item TEXT NOT NULL)",
+        """CREATE TABLE monitor_reports (
+            time_us {integer} PRIMARY KEY, version TEXT NOT NULL, report TEXT NOT NULL)""",
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue, _experiments, _monitoring)
 
 
 def migrate(connection: Connection, place: str) -> None:

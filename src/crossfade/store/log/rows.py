@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from crossfade.errors import DataError
+from crossfade.store.log.features import Features
 
 Role = Literal["read", "write", "admin"]
 
@@ -149,6 +150,7 @@ class Impression:
         session_id: In which session.
         experiment: Which experiment the request took part in.
         arm: In which arm of it.
+        features: What the learned blend was told; None where that was not kept.
 
     Raises:
         DataError: If there is a value that a database cannot keep.
@@ -163,6 +165,7 @@ class Impression:
     session_id: str | None = None
     experiment: str | None = None
     arm: str | None = None
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         for name in ("request_id", "version", "method"):
@@ -190,6 +193,21 @@ class Forgotten:
     impressions: int
     profiles: int
     wiped: bool
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report as it was stored.
+
+    Attributes:
+        time_us: When.
+        version: Of the system it is about.
+        report: JSON.
+    """
+
+    time_us: int
+    version: str
+    report: str
 
 
 @dataclass(frozen=True)

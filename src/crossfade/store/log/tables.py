@@ -1,6 +1,6 @@
 """The tables as queries see them; `migrations` makes them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -34,6 +34,23 @@ impressions = Table(
     Column("experiment", Text),
     Column("arm", Text),
     Column("items", Text, nullable=False),
+    Column("features", LargeBinary),
+)
+
+feature_names = Table(
+    "feature_names",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("item", Text, nullable=False),
+)
+
+monitor_reports = Table(
+    "monitor_reports",
+    metadata,
+    Column("time_us", BigInteger, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("report", Text, nullable=False),
 )
 
 api_keys = Table(

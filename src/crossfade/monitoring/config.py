@@ -1,0 +1,37 @@
+"""Settings of a monitor."""
+
+from crossfade.config import Field, Settings
+from crossfade.monitoring.alerts import RULES, Rule
+
+
+class MonitorConfig(Settings):
+    """What a monitor looks at, and how much of it."""
+
+    reference_windows: int = Field(
+        8,
+        ge=2,
+        description="Stretches at the end of the version's own log, each as long as the one that is looked at: "
+        "they say what is usual.",
+    )
+    reference_lists: int = Field(
+        60,
+        ge=1,
+        description="Lists made for each of them: of so many people, at one of their events.",
+    )
+    max_lists: int = Field(
+        20_000, ge=1, description="More lists than these are sampled down, by request id."
+    )
+    attribution_hours: float = Field(
+        24.0,
+        gt=0,
+        description="Within so many hours an item of a list may be wanted; younger lists have no outcome yet.",
+    )
+    recall_lists: int = Field(
+        200, ge=0, description="Lists whose candidates are made again, to see what they hold."
+    )
+    overlap_items: int = Field(500, ge=1, description="Items whose neighbours are compared.")
+    neighbours: int = Field(10, ge=1, description="Neighbours of each.")
+    resamples: int = Field(300, ge=1, description="Draws of all people behind each interval.")
+    rules: tuple[Rule, ...] = Field(
+        RULES, description="What is an alert; a list here takes the place of all."
+    )
