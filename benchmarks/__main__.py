@@ -27,6 +27,7 @@ BENCHMARKS = (
     "serving",
     "lists",
     "live",
+    "heads",
     "service",
     "monitoring",
     "batch",

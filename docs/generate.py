@@ -39,6 +39,7 @@ from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
 from crossfade.monitoring import MonitorConfig, Rule
+from crossfade.online import HeadConfig
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -96,7 +97,12 @@ def settings_page() -> str:
     parts += _section("[TABLE.columns] NAME = { … }", Column)
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
-    parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += [
+        "## The file for `serve` and `keys`",
+        "",
+        *_table(ServiceConfig),
+        *_section("[heads]", HeadConfig),
+    ]
     parts += ["## The file for `experiments add`", "", *_table(Experiment)]
     parts += _section("[[arms]]", Arm)
     parts += ["## The file for `monitor`", "", *_table(MonitorConfig)]

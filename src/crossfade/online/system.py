@@ -1,9 +1,10 @@
 """`LiveSystem`: a saved system that answers as of now."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from time import perf_counter
 
 import numpy as np
 
@@ -12,16 +13,19 @@ from crossfade.data.vocabulary import check_texts
 from crossfade.errors import CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.explaining import explained
-from crossfade.meta.listing import list_candidates
+from crossfade.meta.listing import Tilts, list_candidates
 from crossfade.meta.predicting import predict_items
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, Served
-from crossfade.online.asks import Answer, Ask, Prediction
+from crossfade.online.adapting import learn
+from crossfade.online.asks import Adaptation, Answer, Ask, Prediction
+from crossfade.online.heads import HeadConfig
 from crossfade.online.library import Happened, ItemFacts, ItemName, Library, Quality
 from crossfade.online.mixing import fixed_mix
 from crossfade.online.requests import LiveRequest, LiveRequests
 from crossfade.rng import generator
 from crossfade.store.log import Features
+from crossfade.types import Doubles
 
 
 class LiveSystem:
@@ -76,7 +80,8 @@ class LiveSystem:
         ready = {at: one for at, one in enumerate(made) if isinstance(one, LiveRequest)}
         for places in together.values():
             some = [ready[at] for at in places]
-            answers |= zip(places, self._answers(asks[places[0]], some), strict=True)
+            tilts = [self._tilt(asks[at]) for at in places]
+            answers |= zip(places, self._answers(asks[places[0]], some, tilts), strict=True)
         return [answers[at] for at in range(len(asks))]
 
     def explain(self, ask: Ask, item_id: str) -> Recommendation | None:
@@ -87,7 +92,7 @@ class LiveSystem:
             ConfigError: As in `answer`.
         """
         query, row = self._query(ask), self.model.dataset.item_ids.row(item_id)
-        return explained(self.model.lists, self.model.explainer, query, row)
+        return explained(self.model.lists, self.model.explainer, query, row, self._tilt(ask))
 
     def predict(self, ask: Ask, item_ids: Sequence[str]) -> list[Prediction | None]:
         """What a list would say of some items, each as if it were the only one asked for.
@@ -103,7 +108,9 @@ class LiveSystem:
         rows = self.model.dataset.item_ids.rows(item_ids)
         known = np.unique(rows[rows >= 0])
         lists = self.model.lists
-        found = predict_items(lists.blend, self._query(ask), known, lists.probability)
+        found = predict_items(
+            lists.blend, self._query(ask), known, lists.probability, self._tilt(ask)
+        )
         said = dict(
             zip(known.tolist(), zip(*(p.tolist() for p in found), strict=True), strict=True)
         )
@@ -132,6 +139,18 @@ class LiveSystem:
             for row, left_out, found in zip(rows.tolist(), gone.tolist(), there, strict=True)
         ]
 
+    def adapt(
+        self, ask: Ask, config: HeadConfig, clock: Callable[[], float] = perf_counter
+    ) -> Adaptation:
+        """The head of a person after what they did since it last learned; see `learn`.
+
+        Args:
+            ask: Who, their live events, their head so far if any, and when.
+            config: How heads are fitted.
+            clock: Seconds, for the deadline.
+        """
+        return learn(self.model, self._requests, ask, config, clock)
+
     def similar(
         self, item_id: str, k: int = 10, block: Sequence[str] = ()
     ) -> tuple[str, Recommendations]:
@@ -158,7 +177,7 @@ class LiveSystem:
 
         The same candidates under the same conditions, ranked by the mean of their scaled base scores.
         Nobody is served such a list where a learned model answers: its weights differ from item to
-        item. Probabilities are those of the list that is served; ``weights`` of a line is empty.
+        item. Probabilities are those of the list that is served without a head; ``weights`` of a line is empty.
 
         Args:
             ask: The request; reasons and chance are left out.
@@ -235,23 +254,35 @@ class LiveSystem:
             return at
         return ask.k, ranking, _plain(ask.filters), request.query.kind
 
-    def _answers(self, ask: Ask, requests: Sequence[LiveRequest]) -> list[Answer | CrossfadeError]:
+    def _tilt(self, ask: Ask) -> Doubles | None:
+        """That of the head of a request, where it counts for this system now."""
+        head = ask.head
+        if head is None or ask.now_us is None or not head.wins:
+            return None
+        mine = head.belongs(self.version, self.model.blend.labels, ask.now_us)
+        return head.tilt if mine else None
+
+    def _answers(
+        self, ask: Ask, requests: Sequence[LiveRequest], tilts: Tilts
+    ) -> list[Answer | CrossfadeError]:
         """Answers of requests that want the same kind of list as one of them."""
         try:
-            served = self._served(ask, [one.query for one in requests])
+            served = self._served(ask, [one.query for one in requests], tilts)
         except CrossfadeError as error:
             return [error] * len(requests)
-        return [self._answer(ask, *pair) for pair in zip(requests, served, strict=True)]
+        return [self._answer(ask, *one) for one in zip(requests, served, tilts, strict=True)]
 
-    def _served(self, ask: Ask, queries: Sequence[Queries]) -> list[Served]:
+    def _served(self, ask: Ask, queries: Sequence[Queries], tilts: Tilts) -> list[Served]:
         model = self.model
         # A single request stays the very object it is, which what was said of it is found by.
         together = Queries.joined(queries) if len(queries) > 1 else queries[0]
         ranking, k = ask.ranking or self.ranking, min(ask.k, model.dataset.n_items)
         rng = None if ask.seed is None else generator(ask.seed, "online.ask")
-        return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True)
+        return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True, tilts=tilts)
 
-    def _answer(self, ask: Ask, request: LiveRequest, served: Served) -> Answer:
+    def _answer(
+        self, ask: Ask, request: LiveRequest, served: Served, tilt: Doubles | None
+    ) -> Answer:
         model = self.model
         why = model.explainer.explain(request.query, served) if ask.explain else None
         return Answer(
@@ -261,6 +292,7 @@ class LiveSystem:
             request.unknown,
             model.blend.name if served.by_model else "static",
             self._features(request.query, served) if request.features else None,
+            None if served.tilted is None else _by_base(model.blend.labels, tilt),
         )
 
     def _features(self, query: Queries, served: Served) -> Features | None:
@@ -271,6 +303,10 @@ class LiveSystem:
         reader, rows = learned.lists.reader, served.ranked.item_row[None, :]
         names = (reader.user_columns, reader.item_columns)
         return Features.of(*names, reader.user(query)[0], reader.item(query, rows)[0])
+
+
+def _by_base(labels: Sequence[str], tilt: Doubles | None) -> dict[str, float] | None:
+    return None if tilt is None else dict(zip(labels, tilt.tolist(), strict=True))
 
 
 def _plain(filters: Filters | None) -> Hashable:

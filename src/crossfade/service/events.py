@@ -18,6 +18,7 @@ from crossfade.service.messages import (
     Id,
     Person,
 )
+from crossfade.service.people import Who
 from crossfade.service.state import Service, now_us
 from crossfade.store.log import NewEvent, StoredEvent
 
@@ -67,6 +68,7 @@ def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnsw
             if not done.duplicate
         ]
     )
+    service.heads.note(Who(e.user_id, None if e.user_id else e.session_id) for e in events)
     for done in appended:
         service.meters.events.labels(str(done.duplicate).lower()).inc()
     return [EventAnswer(sequence=done.sequence, duplicate=done.duplicate) for done in appended]
@@ -75,9 +77,8 @@ def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnsw
 def _forget(service: Service, person: Person) -> ForgetAnswer:
     gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
     service.people.clear()  # sessions that somebody was in are forgotten with them
-    return ForgetAnswer(
-        events=gone.events, impressions=gone.impressions, profiles=gone.profiles, wiped=gone.wiped
-    )
+    service.heads.clear()
+    return ForgetAnswer(**vars(gone))
 
 
 def _event(message: EventMessage, now: int) -> NewEvent:

@@ -33,7 +33,7 @@ from crossfade.service.messages import (
     ShortRequest,
     SimilarAnswer,
 )
-from crossfade.service.people import Recent, Who
+from crossfade.service.people import Recent, Who, must_not_know
 from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
 
@@ -66,12 +66,15 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
         )
     )
     service.meters.lists.labels(answer.method).inc()
+    service.meters.adapted_lists.inc(answer.adaptation_applied)
     return ListAnswer.model_construct(
         request_id=request_id,
         version=version,
         method=answer.method,
         n_history=answer.n_history,
         n_live=answer.n_live,
+        adaptation_applied=answer.adaptation_applied,
+        adaptation=answer.adaptation,
         notes=answer.unknown,
         experiment=part.experiment,
         arm=part.arm,
@@ -162,24 +165,18 @@ def ask_of(
         who = _who(asked)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
-            user_id=None if _must_not_know(live, recent) else asked.user_id,
+            user_id=None if must_not_know(live, recent) else asked.user_id,
             events=recent.events,
             now_us=now,
             context=asked.context,
             features=features,
+            head=None if who == Who() else service.heads.of(who),
         )
         if not isinstance(asked, ListRequest):
             return ask
         return _with_list(live, ask, asked, changes, service.unavailable.ids)
 
     return make
-
-
-def _must_not_know(live: System, recent: Recent) -> bool:
-    """Whether somebody was forgotten after the log ended that a system learned from."""
-    if recent.forgotten_us is None:
-        return False
-    return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
 def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:

@@ -16,9 +16,11 @@ from crossfade.errors import BundleError, CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.online import (
+    Adaptation,
     Answer,
     Ask,
     Happened,
+    HeadConfig,
     ItemFacts,
     ItemName,
     LiveSystem,
@@ -93,6 +95,10 @@ class Workers:
     ) -> tuple[str, Recommendations]:
         """See `LiveSystem.similar`."""
         return self._call("similar", item_id, k, block)  # type: ignore[no-any-return]
+
+    def adapt(self, ask: Ask, config: HeadConfig) -> Adaptation:
+        """See `LiveSystem.adapt`."""
+        return self._call("adapt", ask, config)  # type: ignore[no-any-return]
 
     def known_items(self, item_ids: Sequence[str]) -> list[bool]:
         """See `LiveSystem.known_items`."""

@@ -5,6 +5,7 @@ SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is o
 
 from crossfade.store.log.entries import Item, User
 from crossfade.store.log.features import Features
+from crossfade.store.log.heads import StoredHead
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
@@ -31,6 +32,7 @@ __all__ = [
     "NewEvent",
     "Role",
     "StoredEvent",
+    "StoredHead",
     "StoredReport",
     "Tombstone",
     "User",

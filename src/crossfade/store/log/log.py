@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
     from crossfade.store.log.experiments import Experiments
+    from crossfade.store.log.heads import Heads
     from crossfade.store.log.monitoring import Monitoring
 
 
@@ -216,6 +217,15 @@ class Log:
         from crossfade.store.log.monitoring import Monitoring
 
         return Monitoring(self._database)
+
+    # -- heads ---------------------------------------------------------------------------
+
+    @property
+    def heads(self) -> "Heads":
+        """What people's reactions made of a blend."""
+        from crossfade.store.log.heads import Heads
+
+        return Heads(self._database)
 
     # -- forgetting ----------------------------------------------------------------------
 
