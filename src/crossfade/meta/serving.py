@@ -112,6 +112,7 @@ class ListMaker:
         *,
         apart: bool = False,
         tilts: Tilts | None = None,
+        rescored: Callable[[Queries, Listed], Listed] | None = None,
     ) -> list[Served]:
         """The list of each request.
 
@@ -126,6 +127,7 @@ class ListMaker:
             apart: Whether each list is the same to the last bit whoever else asks; see
                 `list_candidates`.
             tilts: Of each request; likewise.
+            rescored: Gives candidates other scores before they are ranked; None leaves them.
 
         Raises:
             ConfigError: As `rank`.
@@ -139,6 +141,8 @@ class ListMaker:
             listed = list_candidates(
                 self.blend, batch, self.probability, only, least, apart=apart, tilts=own
             )
+            if rescored is not None:
+                listed = rescored(batch, listed)
             for at in range(len(batch)):
                 conditions = self._of_request(given, batch, at, config)
                 ranked = partial(

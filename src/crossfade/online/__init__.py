@@ -2,6 +2,7 @@
 
 from crossfade.online.asks import Adaptation, Answer, Ask, Event, Outcome, Prediction
 from crossfade.online.heads import Head, HeadConfig
+from crossfade.online.library import Happened, ItemFacts, ItemName, Quality
 from crossfade.online.showing import as_event, as_shown
 from crossfade.online.system import LiveSystem
 
@@ -10,11 +11,15 @@ __all__ = [
     "Answer",
     "Ask",
     "Event",
+    "Happened",
     "Head",
     "HeadConfig",
+    "ItemFacts",
+    "ItemName",
     "LiveSystem",
     "Outcome",
     "Prediction",
+    "Quality",
     "as_event",
     "as_shown",
 ]

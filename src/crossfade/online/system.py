@@ -1,7 +1,7 @@
 """`LiveSystem`: a saved system that answers as of now."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import perf_counter
@@ -20,6 +20,8 @@ from crossfade.meta.serving import Filters, Served
 from crossfade.online.adapting import learn
 from crossfade.online.asks import Adaptation, Answer, Ask, Prediction
 from crossfade.online.heads import HeadConfig
+from crossfade.online.library import Happened, ItemFacts, ItemName, Library, Quality
+from crossfade.online.mixing import fixed_mix
 from crossfade.online.requests import LiveRequest, LiveRequests
 from crossfade.rng import generator
 from crossfade.store.log import Features
@@ -39,6 +41,7 @@ class LiveSystem:
         version: That of the system; empty where it was never saved.
         newest_us: Time of the newest event of its log; None where events have none or there are none.
         ranking: How it makes a list of candidates, where a request says nothing of that.
+        library: What it holds of people and items.
     """
 
     def __init__(self, model: HybridModel) -> None:
@@ -47,6 +50,7 @@ class LiveSystem:
         self.ranking = model.config.ranking
         times = model.dataset.time_us
         self.newest_us = None if times is None or not len(times) else int(times[-1])
+        self.library = Library(model.dataset, model.lists.names)
         self._requests = LiveRequests(model)
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
@@ -167,6 +171,71 @@ class LiveSystem:
         """Of each user, whether the system learned from them."""
         known: list[bool] = (self.model.dataset.user_ids.rows(user_ids) >= 0).tolist()
         return known
+
+    def what_if(self, ask: Ask, weights: Mapping[str, float]) -> Recommendations:
+        """The list of a request as it would be with one fixed mix of the bases; see `fixed_mix`.
+
+        The same candidates under the same conditions, ranked by the mean of their scaled base scores.
+        Nobody is served such a list where a learned model answers: its weights differ from item to
+        item. Probabilities are those of the list that is served without a head; ``weights`` of a line is empty.
+
+        Args:
+            ask: The request; reasons and chance are left out.
+            weights: Of bases by label, in any unit; one that is left out gets 0.
+
+        Raises:
+            ConfigError: As in `answer`, and if the weights are no mix of bases there are.
+        """
+        query, rescored = self._query(ask), fixed_mix(self.model, weights)
+        k = min(ask.k, self.model.dataset.n_items)
+        ranking = (ask.ranking or self.ranking).changed(explore=0.0)
+        lists = self.model.lists
+        (served,) = lists.serve(query, k, ranking, ask.filters, apart=True, rescored=rescored)
+        return Recommendations(replace(line, weights={}) for line in lists.lines(query, served))
+
+    def history(self, ask: Ask, n: int) -> list[Happened]:
+        """The newest events that a request rests on, of the log and live, newest first."""
+        query, library = self._query(ask), self.library
+        rows = query.item_row[::-1][:n]
+        times = None if query.time_us is None else query.time_us[::-1][:n].tolist()
+        strengths = query.strength[::-1][:n].tolist()
+        return [
+            Happened(name, None if times is None else times[at], strengths[at])
+            for at, name in enumerate(library.named(rows))
+        ]
+
+    def users(self, text: str, n: int) -> list[str]:
+        """Ids of users in the log that hold a text; see `Library.users`."""
+        return self.library.users(text, n)
+
+    def items(self, text: str, n: int) -> list[ItemName]:
+        """Items that hold a text; see `Library.items`."""
+        return self.library.items(text, n)
+
+    def named(self, item_ids: Sequence[str]) -> list[ItemName]:
+        """What those of some items that are known are called, in their order."""
+        rows = self.model.dataset.item_ids.rows(item_ids)
+        return self.library.named(rows[rows >= 0])
+
+    def item(self, item_id: str) -> ItemFacts:
+        """One item; see `Library.item`.
+
+        Raises:
+            UnknownIdError: If there is no such item.
+        """
+        return self.library.item(item_id)
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Labels that a newcomer may name, by kind; none where no base reads them."""
+        return {} if self.model.blend.taste is None else self.library.labels
+
+    def bases(self) -> tuple[str, ...]:
+        """Labels of the bases."""
+        return self.model.blend.labels
+
+    def quality(self) -> Quality:
+        """What there is to know of the data; see `Library.quality`."""
+        return self.library.quality
 
     def _query(self, ask: Ask) -> Queries:
         (request,) = self._requests.make([ask])

@@ -38,14 +38,14 @@ async def add(
                 422, "the header Idempotency-Key and the key of the event differ; send one"
             )
         event = event.model_copy(update={"key": idempotency_key})
-    (answer,) = await asyncio.to_thread(_append, service, [event])
+    (answer,) = await asyncio.to_thread(append, service, [event])
     return answer
 
 
 @router.post("/events/batch", status_code=201, dependencies=[Depends(needs("write"))])
 async def add_batch(batch: EventBatch, service: Running) -> BatchAnswer:
     """Several reactions: all of them are taken, or none."""
-    return BatchAnswer(events=await asyncio.to_thread(_append, service, batch.events))
+    return BatchAnswer(events=await asyncio.to_thread(append, service, batch.events))
 
 
 @router.post("/forget", dependencies=[Depends(needs("admin"))])
@@ -56,7 +56,8 @@ async def forget(person: Person, service: Running) -> ForgetAnswer:
     return await asyncio.to_thread(_forget, service, person)
 
 
-def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnswer]:
+def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnswer]:
+    """Keep events, all or none, and let the next lists know of them."""
     now = now_us()
     events = [_event(message, now) for message in messages]
     appended = service.log.append(events, now)

@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,7 +15,18 @@ from typing import Any
 from crossfade.errors import BundleError, CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.recommendation import Recommendation, Recommendations
-from crossfade.online import Adaptation, Answer, Ask, HeadConfig, LiveSystem, Prediction
+from crossfade.online import (
+    Adaptation,
+    Answer,
+    Ask,
+    Happened,
+    HeadConfig,
+    ItemFacts,
+    ItemName,
+    LiveSystem,
+    Prediction,
+    Quality,
+)
 from crossfade.ranking import RankingConfig
 from crossfade.threads import alone
 
@@ -96,6 +107,42 @@ class Workers:
     def known_users(self, user_ids: Sequence[str]) -> list[bool]:
         """See `LiveSystem.known_users`."""
         return self._call("known_users", user_ids)  # type: ignore[no-any-return]
+
+    def what_if(self, ask: Ask, weights: Mapping[str, float]) -> Recommendations:
+        """See `LiveSystem.what_if`."""
+        return self._call("what_if", ask, weights)  # type: ignore[no-any-return]
+
+    def history(self, ask: Ask, n: int) -> list[Happened]:
+        """See `LiveSystem.history`."""
+        return self._call("history", ask, n)  # type: ignore[no-any-return]
+
+    def users(self, text: str, n: int) -> list[str]:
+        """See `LiveSystem.users`."""
+        return self._call("users", text, n)  # type: ignore[no-any-return]
+
+    def items(self, text: str, n: int) -> list[ItemName]:
+        """See `LiveSystem.items`."""
+        return self._call("items", text, n)  # type: ignore[no-any-return]
+
+    def named(self, item_ids: Sequence[str]) -> list[ItemName]:
+        """See `LiveSystem.named`."""
+        return self._call("named", item_ids)  # type: ignore[no-any-return]
+
+    def item(self, item_id: str) -> ItemFacts:
+        """See `LiveSystem.item`."""
+        return self._call("item", item_id)  # type: ignore[no-any-return]
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """See `LiveSystem.labels`."""
+        return self._call("labels")  # type: ignore[no-any-return]
+
+    def bases(self) -> tuple[str, ...]:
+        """See `LiveSystem.bases`."""
+        return self._call("bases")  # type: ignore[no-any-return]
+
+    def quality(self) -> Quality:
+        """See `LiveSystem.quality`."""
+        return self._call("quality")  # type: ignore[no-any-return]
 
     def _call(self, name: str, *arguments: Any) -> Any:
         process = self._idle.get()
