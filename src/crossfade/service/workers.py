@@ -6,11 +6,11 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crossfade.errors import BundleError, CrossfadeError
 from crossfade.hybrid import HybridModel
@@ -30,7 +30,12 @@ from crossfade.online import (
 from crossfade.ranking import RankingConfig
 from crossfade.threads import alone
 
+T = TypeVar("T")
+
 logger = logging.getLogger("crossfade.service")
+
+CALLS_EACH = 2
+"""Calls that a process has at once: it goes on with the second while the first is taken away."""
 
 TRIES = 2
 """Whoever asks a process that dies is answered by the one that takes its place."""
@@ -70,13 +75,12 @@ class Workers:
 
     def __init__(self, bundle: Path, n: int) -> None:
         self._bundle = bundle
-        self._idle: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
-        started = [
-            (process, process.submit(_facts, bundle)) for process in [_process() for _ in range(n)]
-        ]
-        for process, facts in started:  # all load at once
+        self._free: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        started = [_Process() for _ in range(n)]
+        for facts in [process.submit(_facts, bundle) for process in started]:  # all load at once
             self.version, self.newest_us, self.ranking = facts.result()
-            self._idle.put(process)
+        for process in started * CALLS_EACH:
+            self._free.put(process)
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
         """See `LiveSystem.answer`."""
@@ -145,25 +149,41 @@ class Workers:
         return self._call("quality")  # type: ignore[no-any-return]
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        process = self._idle.get()
+        process = self._free.get()
         try:
             for left in reversed(range(TRIES)):
+                asked = process.submit(_answered, self._bundle, name, arguments)
                 try:
-                    return process.submit(_answered, self._bundle, name, arguments).result()
+                    return asked.result()
                 except BrokenProcessPool:
-                    logger.exception("a process that makes lists died; another takes its place")
-                    process = _process()
                     if not left:
                         raise
         finally:
-            self._idle.put(process)
+            self._free.put(process)
+
+
+class _Process:
+    """One process; where it died, the next call starts another."""
+
+    def __init__(self) -> None:
+        self._pool = _started()
+        self._replacing = threading.Lock()
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        with self._replacing:
+            try:
+                return self._pool.submit(function, *arguments)
+            except BrokenProcessPool:
+                logger.exception("a process that makes lists died; another takes its place")
+                self._pool = _started()
+                return self._pool.submit(function, *arguments)
 
 
 System = LiveSystem | Workers
 """What answers: a system in this process, or in others."""
 
 
-def _process() -> ProcessPoolExecutor:
+def _started() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
 
 
