@@ -177,7 +177,7 @@ class LiveSystem:
 
         The same candidates under the same conditions, ranked by the mean of their scaled base scores.
         Nobody is served such a list where a learned model answers: its weights differ from item to
-        item. Probabilities are those of the list that is served without a head; ``weights`` of a line is empty.
+        item. The head of a request has no part in it, nor in the probabilities; ``weights`` of a line is empty.
 
         Args:
             ask: The request; reasons and chance are left out.

@@ -67,19 +67,13 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     )
     service.meters.lists.labels(answer.method).inc()
     service.meters.adapted_lists.inc(answer.adaptation_applied)
-    return ListAnswer.model_construct(
-        request_id=request_id,
-        version=version,
-        method=answer.method,
-        n_history=answer.n_history,
-        n_live=answer.n_live,
-        adaptation_applied=answer.adaptation_applied,
-        adaptation=answer.adaptation,
-        notes=answer.unknown,
-        experiment=part.experiment,
-        arm=part.arm,
-        items=answer.recommendations,
-    )
+    return _told(request_id, version, answer, part)
+
+
+async def looked_at(service: Service, asked: ListRequest, now: int) -> ListAnswer:
+    """The list of somebody for whoever looks on: it is part of no experiment, and counts nowhere as shown."""
+    version, answer = await service.answering.ask(ask_of(service, asked, now))
+    return _told(uuid.uuid4().hex, version, answer, Part())
 
 
 @router.get("/recommendations", response_model=ListAnswer)
@@ -145,6 +139,22 @@ async def _answered(
         service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
         logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
         return *found, Part()
+
+
+def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:
+    return ListAnswer.model_construct(
+        request_id=request_id,
+        version=version,
+        method=answer.method,
+        n_history=answer.n_history,
+        n_live=answer.n_live,
+        adaptation_applied=answer.adaptation_applied,
+        adaptation=answer.adaptation,
+        notes=answer.unknown,
+        experiment=part.experiment,
+        arm=part.arm,
+        items=answer.recommendations,
+    )
 
 
 def _who(asked: Person) -> Who:

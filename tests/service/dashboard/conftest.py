@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 from tests.online.systems import BASES, BLEND, world
 
 from crossfade.data import Dataset
+from crossfade.experiments import Experiment
+from crossfade.experiments.kept import begin
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.online import LiveSystem
 from crossfade.service.app import create_app
@@ -22,6 +24,13 @@ from crossfade.store import Registry
 HOME = "http://localhost"
 EVIL_USER = "\"><img src=x onerror=alert(1)>/../'{{ 1234*5678 }}"
 EVIL_ITEM = "</script><script>alert(2)</script>&amp;{% raw %}"
+SHELF = Experiment(
+    name="shelf",
+    arms=[{"name": "as-is"}, {"name": "mixed", "ranking": {"diversity": 0.9}}],
+    minimal_effect=0.1,
+    planned=1000,
+    traffic=0.5,
+)
 EVIL_TITLE = "<svg onload=alert(3)> \u202e{{ config }}"
 
 
@@ -63,6 +72,8 @@ class Desk:
     write: TestClient
     admin: TestClient
     nobody: TestClient
+    app: TestClient
+    """Of a product, with a key that may write."""
 
     @property
     def model(self) -> HybridModel:
@@ -76,7 +87,9 @@ class Desk:
 def desk(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     database = f"sqlite:///{tmp_path_factory.mktemp('log') / 'log.db'}"
     service = Service.start(ServiceConfig(database=database, workers=0), Source(None, registry))
-    app = create_app(service)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossfade.service.access.WRONG_AT_ONCE", 1_000)  # so many doors are tried
+        app = create_app(service)
     clients = {
         name: TestClient(
             app,
@@ -92,4 +105,8 @@ def desk(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
             key = service.log.add_key(role, role, now_us())
             done = clients[role].post("/dashboard/login", data={"key": key})
             assert done.status_code == 303, done.text
-        yield Desk(service, **clients)
+        key = service.log.add_key("app", "write", now_us())
+        headers = {"Authorization": f"Bearer {key}"}
+        begin(service.log, SHELF, now_us())
+        service.assigning.read()
+        yield Desk(service, **clients, app=TestClient(app, HOME, headers=headers))

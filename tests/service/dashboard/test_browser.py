@@ -15,7 +15,7 @@ expect.set_options(timeout=15_000)  # shared machines stall
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium (apt-get install chromium)")
 
 PLACES = ("", "start", "listener?user_id=listener-01", "history?user_id=listener-01", "items",
-          "item?item_id=track-01", "versions", "data")  # fmt: skip
+          "item?item_id=track-01", "experiments", "monitoring", "versions", "data")  # fmt: skip
 ABANDONED = ("htmx:afterRequest", "htmx:sendAbort", "htmx:oobErrorNoTarget")
 """What htmx says where a slider was dragged on, and so a request or its answer was dropped."""
 
@@ -179,6 +179,19 @@ def test_somebody_new_starts_from_a_like(tab: Page) -> None:
     expect(tab.get_by_role("heading", level=1)).to_have_text("A newcomer")
     tab.get_by_role("button", name="Skip").first.click()
     expect(tab.locator("#said")).to_contain_text("Skipped.")
+
+
+def test_an_experiment_is_begun_and_stopped_after_asking(tab: Page) -> None:
+    tab.goto("experiments")
+    tab.once("dialog", lambda dialog: dialog.accept())
+    tab.get_by_role("button", name="Begin").click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("shelf")
+    expect(tab.get_by_role("heading", name="mixed against as-is")).to_contain_text("go on")
+    with tab.expect_event("dialog") as asked:
+        tab.once("dialog", lambda dialog: dialog.accept())
+        tab.get_by_role("button", name="Stop for good").click()
+    assert asked.value.message == "Stop shelf for good?"
+    expect(tab.locator("dl.facts").first).to_contain_text("stopped")
 
 
 def test_a_version_is_promoted_after_asking_and_not_without(tab: Page) -> None:

@@ -20,6 +20,9 @@ PAGES: dict[str, dict[str, str]] = {
     "history": {"user_id": EVIL_USER},
     "items": {"q": EVIL_TITLE},
     "item": {"item_id": EVIL_ITEM},
+    "experiments": {},
+    "experiment": {"name": "shelf", "says": "true"},
+    "monitoring": {},
     "versions": {},
     "data": {},
     "login": {"back": '/dashboard/"><script>'},
@@ -51,7 +54,7 @@ def test_every_page_is_built_for_whoever_reads_it(desk: Desk, place: str) -> Non
     assert read.all("a")[0].attributes["href"] == "#main"
     labelled = {one.attributes.get("for") for one in read.all("label")}
     inside = [id(one) for label in read.all("label") for one in label.walk()]
-    for field in read.all("input"):
+    for field in [*read.all("input"), *read.all("textarea")]:
         if field.attributes.get("type") != "hidden":
             assert field.attributes.get("id") in labelled or id(field) in inside, field
     for button in read.all("button"):
@@ -209,8 +212,8 @@ def test_a_reaction_is_an_event_and_the_list_says_what_moved(desk: Desk) -> None
 
 def test_a_history_shows_weights_of_lists_and_what_happened(desk: Desk) -> None:
     user = desk.service.versions.current().users("listener", 3)[2]
-    for _ in range(2):
-        opened(desk, "listener", user_id=user)
+    for _ in range(3):
+        assert desk.app.post("/v1/recommendations", json={"user_id": user}).status_code == 200
     form = opened(desk, "listener", user_id=user).of_class("react")[0]
     fields = {one.attributes["name"]: one.attributes["value"] for one in form.all("input")}
     desk.write.post("/dashboard/react", data={**fields, "event": "skip"})

@@ -10,9 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper
 from crossfade.service.dashboard import (
+    experiments,
     history,
     items,
     listeners,
+    monitoring,
     quality,
     reactions,
     signing_in,
@@ -51,6 +53,8 @@ def create_dashboard(service: Service) -> ASGIApp:
         reactions,
         history,
         items,
+        experiments,
+        monitoring,
         versions,
         quality,
     ):

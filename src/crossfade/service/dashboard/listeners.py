@@ -14,8 +14,9 @@ from crossfade.service.dashboard.charts import mean_weights, segments
 from crossfade.service.dashboard.moves import moves
 from crossfade.service.dashboard.pages import Looks, Running, read, render, url
 from crossfade.service.faults import Refusal
-from crossfade.service.lists import ask_of, listed
+from crossfade.service.lists import ask_of, looked_at
 from crossfade.service.messages import Id, Ids, ListAnswer, ListRequest, Person
+from crossfade.service.people import Who
 from crossfade.service.state import Service, now_us
 
 router = APIRouter(dependencies=[Looks])
@@ -72,6 +73,7 @@ class Fader(Somebody):
 
     at: int = Field(ge=0, le=2**53, description="When the list was made, in microseconds.")
     before: Annotated[tuple[Id, ...], Field(max_length=50)] = ()
+    adapted: bool = Field(False, description="Whether their own reactions had a part in the list.")
 
 
 class Start(Asked):
@@ -144,7 +146,7 @@ async def work(service: Service, asked: Somebody, before: Sequence[str] = ()) ->
         before: Ids of the last list; nothing is compared with an empty one.
     """
     now = now_us()
-    answer = await listed(service, asked.request(), now)
+    answer = await looked_at(service, asked.request(), now)
     live = service.versions.current()
     bases = live.bases()
     weights = mean_weights(line.weights for line in answer.items)
@@ -154,6 +156,7 @@ async def work(service: Service, asked: Somebody, before: Sequence[str] = ()) ->
     return {
         "asked": asked,
         "answer": answer,
+        "part": await service.assigning.part(Who(asked.user_id, asked.session_id)),
         "lines": _lines(answer, bases),
         "moved": moved,
         "gone": gone,

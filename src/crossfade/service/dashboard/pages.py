@@ -20,6 +20,8 @@ T = TypeVar("T", bound=BaseModel)
 PLACES = (
     ("Listeners", "", ("start", "listener", "history")),
     ("Items", "items", ("item",)),
+    ("Experiments", "experiments", ("experiment",)),
+    ("Monitoring", "monitoring", ()),
     ("Versions", "versions", ()),
     ("Data", "data", ()),
 )
@@ -110,6 +112,10 @@ def _percent(share: float | None, digits: int = 0) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
 def _whole(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
@@ -127,5 +133,5 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"percent": _percent, "whole": _whole, "moment": _moment}
+_templates.filters |= {"percent": _percent, "number": _number, "whole": _whole, "moment": _moment}
 _templates.globals["url"] = url
