@@ -21,8 +21,8 @@ def looked(desk: Desk, user: str) -> Element:
 
 def taker(desk: Desk) -> str:
     """Somebody whose lists are those of the arm that mixes."""
-    ids = desk.model.dataset.user_ids
-    return next(user for user in ids.ids if place(SHELF.name, user, SHELF.traffic, [1, 1]) == 1)
+    ids: list[str] = desk.model.dataset.user_ids.ids.to_list()
+    return next(user for user in ids if place(SHELF.name, user, SHELF.traffic, [1, 1]) == 1)
 
 
 def test_looking_and_liking_there_leave_impressions_and_experiments_as_they_are(

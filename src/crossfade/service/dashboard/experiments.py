@@ -15,7 +15,7 @@ from crossfade.experiments.assignment import BUCKETS
 from crossfade.experiments.lines import MEANING
 from crossfade.service.dashboard.charts import Scale
 from crossfade.service.dashboard.pages import Looks, Running, Runs, Sent, read, render, url
-from crossfade.service.experiment_messages import ComparisonLine, ExperimentLine
+from crossfade.service.experiment_messages import ComparisonLine, ExperimentAnswer, ExperimentLine
 from crossfade.service.experiments import begun, grown, stopped, told
 from crossfade.service.messages import Message, Word
 
@@ -71,10 +71,11 @@ async def experiment(
     says: Annotated[bool, Query()] = False,
 ) -> Response:
     """One of them; what it says takes a while and is asked for once the page is there."""
+    found: ExperimentLine | ExperimentAnswer
     if says:
-        answer = await told(service, name)
-        found, analysis = answer, answer.analysis
-        scales = [_scale(one, answer.settings.minimal_effect) for one in analysis.comparisons]
+        found = await told(service, name)
+        analysis = found.analysis
+        scales = [_scale(one, found.settings.minimal_effect) for one in analysis.comparisons]
     else:
         stored = await asyncio.to_thread(service.log.experiments.get, name)
         found, analysis, scales = ExperimentLine.of(stored), None, []
