@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format attacks bench clean
 
 demo: $(STAMP)
 	@$(BIN)/crossfade demo
@@ -28,6 +28,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+attacks: $(STAMP)  ## many more made-up requests than the tests try, others each time (minutes)
+	CROSSFADE_EXAMPLES=300 $(BIN)/pytest -s tests/service/test_contract.py
 
 bench: $(STAMP)  ## every benchmark table under benchmarks/ (most of a day)
 	$(BIN)/python -m benchmarks

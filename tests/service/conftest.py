@@ -1,7 +1,7 @@
 """A service over a small system, with a log of its own for every test."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,24 +38,32 @@ class Running:
 Start = Callable[..., Running]
 
 
+@contextmanager
+def serving(
+    bundle: Path | None, folder: Path, registry: Path | None = None, **settings: Any
+) -> Iterator[Running]:
+    """A service with a log in a folder; settings as keywords, ``registry`` instead of the bundle."""
+    database = f"sqlite:///{folder / 'log.db'}"
+    config = ServiceConfig(**{"database": database, "workers": 0, **settings})
+    service = Service.start(config, Source(bundle, registry))
+    app = create_app(service)
+    with TestClient(app, raise_server_exceptions=False) as nobody:
+        clients = {}
+        for role in ("read", "write", "admin"):
+            key = service.log.add_key(role, role, now_us())
+            headers = {"Authorization": f"Bearer {key}"}
+            clients[role] = TestClient(app, headers=headers, raise_server_exceptions=False)
+        yield Running(service, **clients, nobody=nobody)
+
+
 @pytest.fixture
 def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts services; settings as keywords, ``registry`` instead of the bundle."""
+    """Starts services, as `serving` does."""
     with ExitStack() as stack:
 
         def make(registry: Path | None = None, **settings: Any) -> Running:
-            database = f"sqlite:///{tmp_path / 'log.db'}"
-            config = ServiceConfig(**{"database": database, "workers": 0, **settings})
-            source = Source(None if registry else bundle, registry)
-            service = Service.start(config, source)
-            app = create_app(service)
-            nobody = stack.enter_context(TestClient(app, raise_server_exceptions=False))
-            clients = {}
-            for role in ("read", "write", "admin"):
-                key = service.log.add_key(role, role, now_us())
-                headers = {"Authorization": f"Bearer {key}"}
-                clients[role] = TestClient(app, headers=headers, raise_server_exceptions=False)
-            return Running(service, **clients, nobody=nobody)
+            source = None if registry else bundle
+            return stack.enter_context(serving(source, tmp_path, registry, **settings))
 
         yield make
 

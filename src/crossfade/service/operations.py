@@ -51,7 +51,12 @@ async def ready(service: Running) -> Response:
     )
 
 
-@router.get("/metrics", dependencies=[Depends(needs("read"))])
+@router.get(
+    "/metrics",
+    dependencies=[Depends(needs("read"))],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(service: Running) -> Response:
     """What is counted and timed, for Prometheus."""
     service.meters.people.set(len(service.people))
