@@ -3,9 +3,8 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
-from crossfade.store.log.entries import Item, User
+from crossfade.store.log.entries import Item, StoredHead, User
 from crossfade.store.log.features import Features
-from crossfade.store.log.heads import StoredHead
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
     ApiKey,
