@@ -11,7 +11,6 @@ from crossfade.calibration.base import Sample
 from crossfade.threads import one_blas_thread
 from crossfade.types import Doubles
 
-
 LEAST_RANGE = 1e-100
 """Scores that lie nearer to each other are alike: on their scale any other would be infinite."""
 
