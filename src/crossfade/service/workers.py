@@ -5,9 +5,10 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
@@ -208,9 +209,16 @@ def _begin() -> None:
 
 def _system(bundle: Path) -> LiveSystem:
     if not _here:
-        _here.append(load(bundle))
+        with ThreadPoolExecutor(1, initializer=_stand_back) as loading:
+            _here.append(loading.submit(load, bundle).result())
         alone()()  # other processes and the web server have the other cores
     return _here[0]
+
+
+def _stand_back() -> None:
+    """Let the version that serves have the cores: on Linux this holds for the calling thread alone."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
 def _facts(bundle: Path) -> tuple[str, int | None, RankingConfig]:
