@@ -27,6 +27,8 @@ BENCHMARKS = (
     "serving",
     "lists",
     "live",
+    "heads",
+    "adapt_log",
     "service",
     "service_memory",
     "monitoring",

@@ -39,6 +39,8 @@ from crossfade.index import IndexConfig
 from crossfade.meta.blending import BlendConfig
 from crossfade.meta.config import ExplainConfig
 from crossfade.monitoring import MonitorConfig, Rule
+from crossfade.online import HeadConfig
+from crossfade.online.updates import AdaptConfig
 from crossfade.ranking import RankingConfig
 from crossfade.recommenders.registry import RECOMMENDERS
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -96,11 +98,17 @@ def settings_page() -> str:
     parts += _section("[TABLE.columns] NAME = { … }", Column)
     parts += ["## The file for `audio fit`", "", *_table(AudioConfig)]
     parts += _groups(AudioConfig(), "")
-    parts += ["## The file for `serve` and `keys`", "", *_table(ServiceConfig)]
+    parts += [
+        "## The file for `serve` and `keys`",
+        "",
+        *_table(ServiceConfig),
+        *_section("[heads]", HeadConfig),
+    ]
     parts += ["## The file for `experiments add`", "", *_table(Experiment)]
     parts += _section("[[arms]]", Arm)
     parts += ["## The file for `monitor`", "", *_table(MonitorConfig)]
     parts += _section("[[rules]]", Rule)
+    parts += ["## The file for `adapt`", "", *_table(AdaptConfig)]
     parts += ["## The synthetic world", "", *_table(WorldConfig)]
     parts += [
         "## Settings in Python",
@@ -135,7 +143,9 @@ def commands_page() -> str:
             text = getattr(parameter, "help", None) or ""
             parts.append(f"| `{shown}` | {text} | {_default(parameter)} |")
         parts.append("")
-    parts += ["Exit code 0: done; 1: it failed and one message says why; 2: a wrong call."]
+    parts += [
+        "Exit code 0: done; 1: it failed and one message says why; 2: a wrong call; 3: not accepted (`adapt`)."
+    ]
     return "\n".join(parts) + "\n"
 
 

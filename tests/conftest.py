@@ -66,6 +66,13 @@ def real_data() -> Callable[[str], Path]:
     return folder
 
 
+@pytest.fixture
+def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in world of whoever names no size is small here; ids are as long as in the large one."""
+    small = WorldConfig(n_listeners=120, n_tracks=1_001, n_artists=125, n_plays=15_000)
+    monkeypatch.setattr("crossfade.data.world.world.WorldConfig", lambda: small)
+
+
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("settings") / "quick.toml"

@@ -73,6 +73,7 @@ def test_the_readme_shows_output_within_ninety_words() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_world")
 @pytest.mark.parametrize(
     "page", ["docs/tutorial/first-log.md", "docs/how-to/python.md", "README.md"]
 )

@@ -229,6 +229,15 @@ def test_a_higher_score_never_gets_a_lower_probability(
     assert (np.diff(found) >= -1e-12).all()
 
 
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_scores_too_near_to_tell_apart_make_no_other_infinite(
+    make: Callable[[], Calibrator],
+) -> None:
+    score, label = np.array([0.0, 2.3e-308]), np.array([True, False])
+    found = make().fit(score, label).predict(np.array([0.0, 2.0]))
+    assert ((found > 0) & (found < 1)).all()
+
+
 def test_identity_wants_probabilities() -> None:
     identity = CALIBRATORS["identity"]
     score, label = rows(100)

@@ -304,6 +304,7 @@ def test_doctor_passes_here(tmp_path: Path, capsys: Captured) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_world")
 def test_demo_prints_lists_and_the_path_of_a_report(tmp_path: Path, capsys: Captured) -> None:
     code, out, err = ask(capsys, "demo", "--out", tmp_path / "demo")
     assert code == 0, err

@@ -16,10 +16,11 @@ from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.experiment import run_experiment
 
 data = make_world(WorldConfig(n_listeners=150, n_tracks=300, n_artists=60, n_plays=12_000), seed=5).dataset
-config = HybridConfig()
-model = HybridModel.fit(data, config, seed=5)
-lists = [[asdict(line) for line in model.recommend(user=user)] for user in data.user_ids.ids[:20]]
+config = HybridConfig(blend={"fusion_settings": {"auto": {"n_folds": 2}}})
 found = run_experiment(data, config.bases, config.blend, config.protocol, seed=5)
+learned = found.learned.blend(found.fusion)  # learned once: fitting would learn the same again
+model = HybridModel.fit(data, config, seed=5, choice=found.choice, learned=learned)
+lists = [[asdict(line) for line in model.recommend(user=user)] for user in data.user_ids.ids[:20]]
 print(json.dumps([lists, vars(model.blend.choice), to_json(found.evaluation)], sort_keys=True))
 """
 

@@ -1,14 +1,18 @@
 """Versions that change under way, health, and what is counted."""
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.online.systems import cut
+from tests.online.updates.logs import fill, fit, of_hits, since
 from tests.service.conftest import Running, Start
 
 from crossfade.cli.app import run
 from crossfade.errors import StoreError
 from crossfade.hybrid import HybridModel
+from crossfade.online.updates import adapt
 from crossfade.store import Registry
 
 
@@ -89,6 +93,23 @@ def test_what_another_process_promotes_serves_here_too(start: Start, registry: P
             break
         threading.Event().wait(0.05)
     assert running.read.get("/v1/recommendations").json()["version"] == second
+
+
+def test_what_adapt_promotes_is_served(start: Start, tmp_path: Path) -> None:
+    whole = of_hits()
+    old, moment = cut(whole, 2 / 3)
+    registry = Registry(tmp_path / "registry")
+    first = registry.add(fit(old).save, datetime.now(UTC))
+    registry.promote(first, datetime.now(UTC))
+    running = start(registry.directory, reload_s=0.05)
+    fill(running.service.log, since(whole, moment))
+    done = adapt(running.service.log, registry, datetime.now(UTC), mode="weekly")
+    assert registry.promoted() == done.version != first
+    for _ in range(600):
+        if running.read.get("/readyz").json()["version"] == done.version:
+            break
+        threading.Event().wait(0.05)
+    assert running.read.get("/v1/recommendations").json()["version"] == done.version
 
 
 def test_one_bundle_has_no_versions_to_promote(running: Running) -> None:

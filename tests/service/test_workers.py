@@ -22,9 +22,9 @@ def workers(bundle: Path) -> Workers:
 
 
 def _pid(workers: Workers) -> int:
-    process = workers._idle.get()
-    workers._idle.put(process)
-    (pid,) = process._processes
+    process = workers._free.get()
+    workers._free.put(process)
+    (pid,) = process._pool._processes
     return pid
 
 
@@ -87,7 +87,7 @@ def test_processes_end_with_the_one_that_started_them(bundle: Path, tmp_path: Pa
             from crossfade.service.workers import Workers
             if __name__ == "__main__":
                 workers = Workers(Path({str(bundle)!r}), 1)
-                print(*workers._idle.get()._processes, flush=True)
+                print(*workers._free.get()._pool._processes, flush=True)
                 time.sleep(60)
         """)
     )

@@ -11,6 +11,9 @@ from crossfade.calibration.base import Sample
 from crossfade.threads import one_blas_thread
 from crossfade.types import Doubles
 
+LEAST_RANGE = 1e-100
+"""Scores that lie nearer to each other are alike: on their scale any other would be infinite."""
+
 
 @dataclass(frozen=True)
 class Standard:
@@ -18,7 +21,7 @@ class Standard:
 
     Attributes:
         centre: Weighted mean of the scores it was fitted on.
-        spread: Their weighted standard deviation; 1 where all are alike.
+        spread: Their weighted standard deviation; 1 where all are alike to `LEAST_RANGE`.
     """
 
     centre: float = 0.0
@@ -28,7 +31,7 @@ class Standard:
     def of(cls, sample: Sample) -> "Standard":
         """The scale of some scores."""
         low, high = float(sample.score.min()), float(sample.score.max())
-        if low == high:
+        if high - low < LEAST_RANGE:
             return cls(low)
         # Brought to [0, 1] first: squares of scores near 1e200 would be infinite.
         share = (sample.score - low) / (high - low)

@@ -1,6 +1,7 @@
 """The command tree, and how any failure becomes one message and an exit code.
 
-0: done. 1: it failed, and one message on standard error says why. 2: a wrong call.
+0: done. 1: it failed, and one message on standard error says why. 2: a wrong call. 3: `adapt` made a
+candidate that was not accepted.
 """
 
 import sys
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from crossfade.cli import (
+    adapting,
     audio,
     batching,
     checking,
@@ -82,6 +84,8 @@ app.command("restore")(restoring.restore)
 app.add_typer(restoring.tombstones)
 app.add_typer(experimenting.app)
 app.command("monitor")(monitoring.monitor)
+app.command("export")(adapting.export)
+app.command("adapt")(adapting.adapt)
 app.command("doctor")(checking.doctor)
 
 

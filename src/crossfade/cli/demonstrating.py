@@ -21,7 +21,7 @@ def demo(
     """Make a world of listeners, evaluate on its last weeks, train, and recommend."""
     from crossfade.cli.progress import reporter
     from crossfade.data import save_dataset
-    from crossfade.data.world import WorldConfig, make_world
+    from crossfade.data.world import make_world
     from crossfade.evaluation import save
     from crossfade.hybrid import HybridConfig, HybridModel
     from crossfade.meta.experiment import evaluate
@@ -29,7 +29,7 @@ def demo(
 
     config = HybridConfig()
     with reporting_to(reporter()):
-        world = make_world(WorldConfig(), seed)
+        world = make_world(seed=seed)
         save_dataset(world.dataset, out / "dataset", {"made by": "crossfade demo", "seed": seed})
         experiment = evaluate(world.dataset, config, seed, compare=False)
         model = HybridModel.fit(

@@ -39,3 +39,33 @@ def session_rows(events: pl.DataFrame, gap_minutes: float = SESSION_GAP_MINUTES)
         .sort("place")
         .get_column("session_row")
     )
+
+
+def continued_session_rows(events: pl.DataFrame) -> pl.Series:
+    """Session number of each event of a log without session ids that went on.
+
+    Between two events that have a session already its own word stands: they may have been told
+    apart by another pause.
+
+    Args:
+        events: Sorted by time; ``user_row``, ``timestamp``, and ``session_row``, null for new events.
+
+    Returns:
+        Int32 numbers from 0.
+    """
+    idle = pl.duration(microseconds=round(SESSION_GAP_MINUTES * 60_000_000))
+    session, known = pl.col("session_row"), pl.col("session_row").is_not_null()
+    opens = (
+        (pl.col("user_row") != pl.col("user_row").shift())
+        | pl.when(known & known.shift())
+        .then(session != session.shift())
+        .otherwise(pl.col("timestamp").diff() > idle)
+    ).fill_null(value=True)
+    return (
+        events.select("user_row", "timestamp", "session_row")
+        .with_row_index("place")
+        .sort("user_row", "timestamp", "place")
+        .with_columns(session_row=(opens.cum_sum().cast(pl.Int32) - 1))
+        .sort("place")
+        .get_column("session_row")
+    )

@@ -8,6 +8,7 @@ disk before that rename leaves the old version as it was.
 
 from crossfade.files.disk import (
     alone_in,
+    claimed,
     flush_names,
     remove,
     replace_json,
@@ -29,6 +30,7 @@ __all__ = [
     "MANIFEST",
     "adopt",
     "alone_in",
+    "claimed",
     "flush_names",
     "is_version",
     "open_published",

@@ -116,6 +116,31 @@ def alone_in(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def claimed(directory: Path) -> Iterator[bool]:
+    """Long work that one process at a time may do: whether it is ours until the end of the block.
+
+    Nobody waits, and nothing is left behind by a kill. It does not keep `alone_in` from anybody who
+    claims another directory.
+    """
+    if sys.platform == "win32":  # which has no lock on directories
+        yield True
+        return
+    import fcntl
+
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        ours = True
+        with suppress(OSError):  # as in `alone_in`
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                ours = False
+        yield ours
+    finally:
+        os.close(handle)
+
+
 def remove(entry: Path) -> None:
     """Take away a folder or file of ours; what the system will not give up can wait for the next save."""
     if entry.is_dir() and not entry.is_symlink():

@@ -114,7 +114,10 @@ class Explainer:
             signals, fused = served.told
             labels, average = signals.columns.bases, float(np.nanmean(fused.score[0]))
             given = self.model.contributions(signals, served.place, fused)
-        by_label = dict(zip(labels, given.centred.T, strict=True))
+        centred = given.centred
+        if served.tilted is not None:  # what a tilt adds to the average candidate is 0
+            centred = centred + served.tilted[served.place]
+        by_label = dict(zip(labels, centred.T, strict=True))
         return by_label, given.centred_residual - average
 
     @cached_property
@@ -137,10 +140,16 @@ class Explainer:
         return None if level is None else Note("acclaim", level, ratings.n_ratings)
 
     def _adapted(self, served: Served) -> Bools:
-        """Whether what is known of this person alone moved the weights of each item, ``(n,)``."""
+        """Whether what is known of this person alone moved the weights of each item, ``(n,)``.
+
+        Or, by a tilt, its score by more than the same share of the spread of all scores.
+        """
         if served.told is None or self.model is None:
             return np.zeros(len(served.score), dtype=np.bool_)
         moved = self.model.adaptation(*served.told)[0, served.place]
+        if served.tilted is not None:
+            pushed = np.abs(served.tilted[served.place]).max(axis=-1, initial=0)
+            moved = np.maximum(moved, pushed / np.nanstd(served.told[1].score[0]))
         return np.asarray(moved > self.config.sentences.adapted)
 
     def _certainty(self, served: Served, at: int, *, adapted: bool) -> Certainty:
@@ -154,10 +163,14 @@ class Explainer:
 
 
 def explained(
-    lists: ListMaker, explainer: Explainer, query: Queries, item_row: int
+    lists: ListMaker,
+    explainer: Explainer,
+    query: Queries,
+    item_row: int,
+    tilt: Doubles | None = None,
 ) -> Recommendation | None:
     """One item of one request with its reasons, ranked by score alone; see `ListMaker.one`."""
-    found = lists.one(query, item_row)
+    found = lists.one(query, item_row, tilt)
     if found is None:
         return None
     (line,) = lists.lines(query, found[0], explainer.explain(query, found[0]))

@@ -3,6 +3,7 @@
 One way for a single request and for all users at once. Shapes: B requests, L candidates.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 from crossfade.arrays import top_k
 from crossfade.data import Queries
 from crossfade.fusion.base import Fused, Signals
+from crossfade.fusion.tilting import one_scale, tilt_of
 from crossfade.meta.blending import Blend
 from crossfade.meta.probability import Probability
 from crossfade.types import Bools, Doubles, Floats, Ints, Rows
 
 POOL = 500
 """Candidates of a request that no learned model answers: the best of the whole catalogue."""
+
+
+Tilts = Sequence[Doubles | None]
+"""Of some requests, ``(S,)`` each; see `fusion.tilting`. None is nobody's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,8 @@ class Listed:
         weights: Of the bases in each score, ``(B, L, S)``; NaN where the learned model did not
             answer, or weighs none. None where it answered nobody.
         told: What the learned model was given and said; None unless it answered every request.
+        tilted: What people's own tilts added to each score by base, ``(B, L, S)``; it is in ``score``,
+            and neither in ``weights`` nor in ``told``. None where nobody has one.
     """
 
     item_row: Rows
@@ -41,6 +49,7 @@ class Listed:
     by_model: Bools
     weights: Floats | None = None
     told: tuple[Signals, Fused] | None = None
+    tilted: Doubles | None = None
 
     def __len__(self) -> int:
         return len(self.item_row)
@@ -54,6 +63,7 @@ class Listed:
             self.uncertainty[places],
             self.by_model[places],
             None if self.weights is None else self.weights[places],
+            tilted=None if self.tilted is None else self.tilted[places],
         )
 
 
@@ -66,6 +76,7 @@ def list_candidates(
     *,
     also: Rows | None = None,
     apart: bool = False,
+    tilts: Tilts | None = None,
 ) -> Listed:
     """Candidates of some requests.
 
@@ -83,13 +94,15 @@ def list_candidates(
         apart: Whether the learned model looks at one list at a time, so that who else asks does not
             change the last digit of a score: what bases say never depends on that, but products of
             matrices add up in another order for another number of rows.
+        tilts: Of each request, which the learned model's scores get; then lists are looked at apart.
     """
     asked = np.flatnonzero(blend.by_model(queries))
     parts: list[tuple[Ints, Listed]] = []
     if len(asked):
         # A request that is asked again, for shares or reasons, must stay the very same object.
         batch = queries if len(asked) == len(queries) else queries.take(asked)
-        told = _by_model(blend, batch, probability, only, least, also=also, apart=apart)
+        own = None if tilts is None else [tilts[at] for at in asked.tolist()]
+        told = _by_model(blend, batch, probability, only, least, also=also, apart=apart, tilts=own)
         if told.by_model.all() and len(asked) == len(queries):
             return told
         spoken = np.flatnonzero(told.by_model)
@@ -112,10 +125,14 @@ def _by_model(
     *,
     also: Rows | None,
     apart: bool,
+    tilts: Tilts | None,
 ) -> Listed:
     assert blend.learned is not None
     learned, n = blend.learned, len(queries)
-    if not apart or n == 1:
+    if n == 1:
+        tilt = None if tilts is None else tilts[0]
+        return _told(*learned.fused(queries, only, least, also), probability, tilt)
+    if not apart and tilts is None:
         return _told(*learned.fused(queries, only, least, also), probability)
     signals, item_row = learned.lists.build(queries, only=only, least=least)
     parts: list[tuple[Ints, Listed]] = []
@@ -123,17 +140,26 @@ def _by_model(
         place = np.array([at])
         rows = item_row[place, : (item_row[at] >= 0).sum()]
         one = signals.take(place).lists(np.arange(rows.shape[1])[None, :])
-        parts.append((place, _told(one, rows, learned.fusion.forward(one), probability)))
+        tilt = None if tilts is None else tilts[at]
+        parts.append((place, _told(one, rows, learned.fusion.forward(one), probability, tilt)))
     return _joined(parts, n)
 
 
 def _told(
-    signals: Signals, item_row: Rows, fused: Fused, probability: Probability | None
+    signals: Signals,
+    item_row: Rows,
+    fused: Fused,
+    probability: Probability | None,
+    tilt: Doubles | None = None,
 ) -> Listed:
-    """What the learned model says of candidates."""
+    """What the learned model says of candidates, tilted where somebody who asks alone has a tilt."""
     score, doubt = fused.score, fused.uncertainty
     nothing = np.full_like(score, np.nan)
+    # Of the blend's own score, which is what the calibrator has seen.
     chance = None if probability is None else probability.predict(score, signals)
+    tilted = None if tilt is None else tilt_of(one_scale(signals, score), tilt)[None]
+    if tilted is not None:
+        score = (score + tilted.sum(axis=-1)).astype(np.float32)
     return Listed(
         item_row,
         score,
@@ -142,6 +168,7 @@ def _told(
         np.asarray(~np.isnan(score).all(axis=1)),
         fused.weights,
         (signals, fused),
+        tilted,
     )
 
 
@@ -172,6 +199,7 @@ def _joined(parts: list[tuple[Ints, Listed]], n_requests: int) -> Listed:
     """Lists of different requests as one batch, as wide as the widest."""
     width = max((part.item_row.shape[1] for _, part in parts), default=0)
     weights = [part.weights for _, part in parts if part.weights is not None]
+    tilted = [part.tilted for _, part in parts if part.tilted is not None]
 
     def empty(fill: float, kind: Any, *more: int) -> Any:
         return np.full((n_requests, width, *more), fill, dtype=kind)
@@ -183,10 +211,11 @@ def _joined(parts: list[tuple[Ints, Listed]], n_requests: int) -> Listed:
         empty(np.nan, np.float32),
         np.zeros(n_requests, dtype=np.bool_),
         empty(np.nan, np.float32, weights[0].shape[2]) if weights else None,
+        tilted=empty(0.0, np.float64, tilted[0].shape[2]) if tilted else None,
     )
     for places, part in parts:
         where = (places[:, None], np.arange(part.item_row.shape[1]))
-        for name in ("item_row", "score", "probability", "uncertainty", "weights"):
+        for name in ("item_row", "score", "probability", "uncertainty", "weights", "tilted"):
             if getattr(part, name) is not None:
                 getattr(whole, name)[where] = getattr(part, name)
         whole.by_model[places] = part.by_model

@@ -8,6 +8,8 @@ import polars as pl
 
 from crossfade.data import Dataset, Queries
 from crossfade.data.frames import Frame, to_pairs
+from crossfade.fusion.base import Signals
+from crossfade.fusion.tilting import one_scale, tilt_of
 from crossfade.meta.blending import Blend
 from crossfade.meta.lists import FusedScorer
 from crossfade.meta.probability import Probability
@@ -76,7 +78,11 @@ class Predicted(NamedTuple):
 
 
 def predict_items(
-    blend: Blend, query: Queries, item_rows: Rows, probability: Probability | None
+    blend: Blend,
+    query: Queries,
+    item_rows: Rows,
+    probability: Probability | None,
+    tilt: Doubles | None = None,
 ) -> Predicted:
     """What is said of items for one request; see `predict_pairs`.
 
@@ -85,11 +91,12 @@ def predict_items(
         query: The request.
         item_rows: Different ones, ascending, ``(L,)``.
         probability: Of the learned model's scores; None where it is not calibrated.
+        tilt: Of the person, ``(S,)``; see `fusion.tilting`.
     """
     found, silent = _nothing(len(item_rows)), np.ones(len(item_rows), dtype=np.bool_)
     asked = blend.by_model(query)
     if blend.learned is not None and asked[0] and len(item_rows):
-        found, silent = _learned(blend.learned, query, item_rows, probability)
+        found, silent = _learned(blend.learned, query, item_rows, probability, tilt)
     if silent.any():
         found.score[silent] = blend.plain(query, ~asked)[0, item_rows[silent]]
     return found
@@ -102,7 +109,11 @@ def _nothing(n: int) -> Predicted:
 
 
 def _learned(
-    learned: FusedScorer, query: Queries, item_rows: Rows, probability: Probability | None
+    learned: FusedScorer,
+    query: Queries,
+    item_rows: Rows,
+    probability: Probability | None,
+    tilt: Doubles | None,
 ) -> tuple[Predicted, Bools]:
     """The same by the learned model, and of which lists it says nothing at all."""
     signals, listed, n_usual = learned.lists.beside(query, item_rows)
@@ -113,7 +124,7 @@ def _learned(
         fused = learned.fusion.forward(lists)
         nothing = np.full(fused.score.shape, np.nan)
         return Predicted(
-            fused.score,
+            fused.score if tilt is None else _tilted(lists, fused.score, tilt),
             nothing if probability is None else probability.predict(fused.score, lists),
             nothing.astype(np.float32) if fused.uncertainty is None else fused.uncertainty,
         )
@@ -130,3 +141,13 @@ def _learned(
     places = [place_of[int(row)] for row in item_rows]
     found = Predicted(*(np.concatenate(of)[places] for of in zip(*parts, strict=True)))
     return found, np.concatenate(silent)[places]
+
+
+def _tilted(lists: Signals, score: Floats, tilt: Doubles) -> Floats:
+    """Scores of some lists of one person with what their tilt adds, list by list."""
+    each = [
+        tilt_of(one_scale(lists.take(np.array([at])), score[[at]]), tilt).sum(axis=-1)
+        for at in range(len(score))
+    ]
+    more: Floats = (score + np.stack(each)).astype(np.float32)
+    return more

@@ -13,7 +13,7 @@ from crossfade.data.vocabulary import check_texts
 from crossfade.explain.sentences import Explanation
 from crossfade.fusion.base import Fused, Signals
 from crossfade.meta.blending import Blend
-from crossfade.meta.listing import Listed, list_candidates
+from crossfade.meta.listing import Listed, Tilts, list_candidates
 from crossfade.meta.probability import Probability
 from crossfade.meta.recommendation import Names, Recommendation, Recommendations
 from crossfade.ranking import Candidates, Conditions, Ranked, RankingCatalogue, RankingConfig, rank
@@ -63,6 +63,8 @@ class Served:
         place: Of each item in the list of candidates, ``(n,)``.
         told: What the learned model was given and said of the only request; None where it did
             not answer, and for several requests at once.
+        tilted: What the person's own tilt added to the scores of the candidates, by base, ``(L, S)``;
+            None where there was none, or it changed nothing.
     """
 
     ranked: Ranked
@@ -73,6 +75,7 @@ class Served:
     weights: Floats | None
     place: Ints
     told: tuple[Signals, Fused] | None
+    tilted: Doubles | None = None
 
 
 class ListMaker:
@@ -108,6 +111,8 @@ class ListMaker:
         rng: np.random.Generator | None = None,
         *,
         apart: bool = False,
+        tilts: Tilts | None = None,
+        rescored: Callable[[Queries, Listed], Listed] | None = None,
     ) -> list[Served]:
         """The list of each request.
 
@@ -121,6 +126,8 @@ class ListMaker:
             rng: For slots left to chance.
             apart: Whether each list is the same to the last bit whoever else asks; see
                 `list_candidates`.
+            tilts: Of each request; likewise.
+            rescored: Gives candidates other scores before they are ranked; None leaves them.
 
         Raises:
             ConfigError: As `rank`.
@@ -128,9 +135,14 @@ class ListMaker:
         given = self._conditions(filters or Filters())
         only = self._only(given, config) if filters else None
         served = []
-        for batch in _batches(queries):
+        for start, batch in _batches(queries):
             least = k if k > self._usual else 0
-            listed = list_candidates(self.blend, batch, self.probability, only, least, apart=apart)
+            own = None if tilts is None else tilts[start : start + len(batch)]
+            listed = list_candidates(
+                self.blend, batch, self.probability, only, least, apart=apart, tilts=own
+            )
+            if rescored is not None:
+                listed = rescored(batch, listed)
             for at in range(len(batch)):
                 conditions = self._of_request(given, batch, at, config)
                 ranked = partial(
@@ -144,7 +156,9 @@ class ListMaker:
                 served.append(self._served(listed, at, ranked))
         return served
 
-    def one(self, query: Queries, item_row: int) -> tuple[Served, int] | None:
+    def one(
+        self, query: Queries, item_row: int, tilt: Doubles | None = None
+    ) -> tuple[Served, int] | None:
         """One item as it stands among the candidates of a request, whoever proposes it.
 
         Nothing but scores decides here: neither limits nor conditions, only that what the person
@@ -153,13 +167,14 @@ class ListMaker:
         Args:
             query: The request.
             item_row: The item.
+            tilt: Of the person.
 
         Returns:
             The item as a list of its own, and its rank by score among all candidates, ties by
             item row; None where nobody can score it.
         """
         also = np.array([item_row], dtype=np.int32)
-        listed = list_candidates(self.blend, query, self.probability, also=also)
+        listed = list_candidates(self.blend, query, self.probability, also=also, tilts=[tilt])
         rows, scores = listed.item_row[0], listed.score[0]
         score = scores[rows == item_row][0]
         if np.isnan(score):
@@ -229,8 +244,11 @@ class ListMaker:
         if by_model and listed.weights is not None:
             weights = listed.weights[at][there[place]]
         told = listed.told if len(listed) == 1 else None
+        tilted = None if listed.tilted is None else listed.tilted[at]
+        if tilted is not None and not tilted.any():
+            tilted = None
         parts = (score[place], chance[place], doubt[place])
-        return Served(ranked, *parts, by_model, weights, there[place], told)
+        return Served(ranked, *parts, by_model, weights, there[place], told, tilted)
 
     def _told(self, why: Sequence[Explanation] | None, n: int) -> list[dict[str, Any]]:
         """Sentence, reasons and notes of each item, as `Recommendation` has them."""
@@ -316,13 +334,14 @@ def _shares(labels: Sequence[str], weights: Floats) -> list[dict[str, float]]:
     ]
 
 
-def _batches(queries: Queries) -> Iterator[Queries]:
+def _batches(queries: Queries) -> Iterator[tuple[int, Queries]]:
+    """Some requests at a time, each with the place of the first."""
     # A single request stays the very object it is, which what was said of it is found by.
     if len(queries) == 1:
-        yield queries
+        yield 0, queries
     else:
-        for _, batch in queries.batches(AT_ONCE):
-            yield batch
+        for place, batch in queries.batches(AT_ONCE):
+            yield place.start, batch
 
 
 def _known(value: float) -> float | None:

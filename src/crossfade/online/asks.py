@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from crossfade.errors import DataError
 from crossfade.meta.recommendation import Recommendations
 from crossfade.meta.serving import Filters
+from crossfade.online.heads import Head
 from crossfade.ranking import RankingConfig
 from crossfade.store.log import Features
 
@@ -84,6 +86,8 @@ class Ask:
         explain: Whether to say why each item is there.
         seed: Of places left to chance; needed where ``ranking.explore`` is above 0.
         features: Whether to say what the learned blend was told.
+        head: What the person's reactions made of the blend; see `LiveSystem.adapt`. One that does not
+            count, of another version, or out of its time changes nothing.
 
     Raises:
         DataError: If the time lies in no year that calendars know.
@@ -102,6 +106,7 @@ class Ask:
     explain: bool = False
     seed: int | None = None
     features: bool = False
+    head: Head | None = None
 
     def __post_init__(self) -> None:
         if self.now_us is not None:
@@ -120,6 +125,8 @@ class Answer:
         method: What gave the scores: the name of the learned blend, or ``static``.
         features: What the learned blend was told of the request and of each item of the list; None
             where nobody asked for that, and where no learned blend answered.
+        adaptation: What the head of the request added to the scores: by base, in spreads of the
+            blend per spread of the base among the candidates. None where it changed no score.
     """
 
     recommendations: Recommendations
@@ -128,6 +135,12 @@ class Answer:
     unknown: tuple[str, ...]
     method: str
     features: Features | None = None
+    adaptation: Mapping[str, float] | None = None
+
+    @property
+    def adaptation_applied(self) -> bool:
+        """Whether a head changed the scores."""
+        return self.adaptation is not None
 
 
 @dataclass(frozen=True)
@@ -145,3 +158,22 @@ class Prediction:
     score: float
     probability: float | None
     uncertainty: float | None
+
+
+Outcome = Literal["counts", "loses", "too_few", "nothing_new", "late", "no_model"]
+"""How an adaptation ended: the head counts; it does not win on what was held back; there were too few
+reactions for that; none was new on a candidate; time ran out before all were learned from; or no
+learned blend or no time is there to adapt."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What became of the head of a request.
+
+    Attributes:
+        head: The newest one, to be kept whether it counts or not; None where there can be none.
+        outcome: How it went.
+    """
+
+    head: Head | None
+    outcome: Outcome

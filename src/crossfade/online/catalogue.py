@@ -1,6 +1,6 @@
 """What a service was told of items and users, as rows that the next data set takes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -16,12 +16,15 @@ PAGE = 10_000
 T = TypeVar("T", Item, User)
 
 
-def kept_rows(log: Log, dataset: Dataset) -> tuple[pl.DataFrame, pl.DataFrame]:
+def kept_rows(
+    log: Log, dataset: Dataset, *, without_users: Collection[str] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Items and users that a log keeps, each with what a data set knows of them besides.
 
     Args:
         log: Of the service.
         dataset: What the version before learned from.
+        without_users: Of whom the data set is not asked: they were forgotten.
 
     Returns:
         Items and users in the order of their ids, with the columns of the data set, and of items
@@ -34,7 +37,12 @@ def kept_rows(log: Log, dataset: Dataset) -> tuple[pl.DataFrame, pl.DataFrame]:
     user_kinds: dict[str, Any] = {**dataset.users.schema, "user_id": pl.String}
     return (
         _rows("item_id", items, item_kinds, dataset.items),
-        _rows("user_id", users, user_kinds, dataset.users),
+        _rows(
+            "user_id",
+            users,
+            user_kinds,
+            dataset.users.filter(~pl.col("user_id").is_in(list(without_users))),
+        ),
     )
 
 

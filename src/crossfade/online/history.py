@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossfade.data import Dataset, Queries
+from crossfade.data.continuing import has_session_ids
 from crossfade.data.schema import EVENT_COLUMNS
 from crossfade.data.sessions import SESSION_GAP_MINUTES
 from crossfade.online.asks import Ask, Event
@@ -133,9 +134,7 @@ class Histories:
 
 def _ids_of(dataset: Dataset) -> pl.Series | None:
     """Session id of each event; None where the log has none."""
-    if "session_id" not in dataset.events.columns or not dataset.events["session_id"].count():
-        return None
-    return dataset.events["session_id"]
+    return dataset.events["session_id"] if has_session_ids(dataset) else None
 
 
 def strengths(events: Sequence[Event], dataset: Dataset) -> Floats:

@@ -47,6 +47,10 @@ class LiveRequests:
         environment = None if model.learned is None else model.learned.environment
         self._max_age_days = None if environment is None else environment.config.max_age_days
 
+    def row(self, item_id: str) -> int:
+        """Of an item; -1 where it is unknown."""
+        return int(self._dataset.item_ids.rows([item_id])[0])
+
     def make(self, asks: Sequence[Ask]) -> list[LiveRequest | CrossfadeError]:
         """The request of each, or why there is none."""
         said = [self._said(ask) for ask in asks]

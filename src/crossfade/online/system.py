@@ -1,9 +1,10 @@
 """`LiveSystem`: a saved system that answers as of now."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from time import perf_counter
 
 import numpy as np
 
@@ -12,14 +13,19 @@ from crossfade.data.vocabulary import check_texts
 from crossfade.errors import CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.explaining import explained
-from crossfade.meta.listing import list_candidates
+from crossfade.meta.listing import Tilts, list_candidates
 from crossfade.meta.predicting import predict_items
 from crossfade.meta.recommendation import Recommendation, Recommendations
 from crossfade.meta.serving import Filters, Served
-from crossfade.online.asks import Answer, Ask, Prediction
+from crossfade.online.adapting import learn
+from crossfade.online.asks import Adaptation, Answer, Ask, Prediction
+from crossfade.online.heads import HeadConfig
+from crossfade.online.library import Happened, ItemFacts, ItemName, Library, Quality
+from crossfade.online.mixing import fixed_mix
 from crossfade.online.requests import LiveRequest, LiveRequests
 from crossfade.rng import generator
 from crossfade.store.log import Features
+from crossfade.types import Doubles
 
 
 class LiveSystem:
@@ -35,6 +41,7 @@ class LiveSystem:
         version: That of the system; empty where it was never saved.
         newest_us: Time of the newest event of its log; None where events have none or there are none.
         ranking: How it makes a list of candidates, where a request says nothing of that.
+        library: What it holds of people and items.
     """
 
     def __init__(self, model: HybridModel) -> None:
@@ -43,6 +50,7 @@ class LiveSystem:
         self.ranking = model.config.ranking
         times = model.dataset.time_us
         self.newest_us = None if times is None or not len(times) else int(times[-1])
+        self.library = Library(model.dataset, model.lists.names)
         self._requests = LiveRequests(model)
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
@@ -72,7 +80,8 @@ class LiveSystem:
         ready = {at: one for at, one in enumerate(made) if isinstance(one, LiveRequest)}
         for places in together.values():
             some = [ready[at] for at in places]
-            answers |= zip(places, self._answers(asks[places[0]], some), strict=True)
+            tilts = [self._tilt(asks[at]) for at in places]
+            answers |= zip(places, self._answers(asks[places[0]], some, tilts), strict=True)
         return [answers[at] for at in range(len(asks))]
 
     def explain(self, ask: Ask, item_id: str) -> Recommendation | None:
@@ -83,7 +92,7 @@ class LiveSystem:
             ConfigError: As in `answer`.
         """
         query, row = self._query(ask), self.model.dataset.item_ids.row(item_id)
-        return explained(self.model.lists, self.model.explainer, query, row)
+        return explained(self.model.lists, self.model.explainer, query, row, self._tilt(ask))
 
     def predict(self, ask: Ask, item_ids: Sequence[str]) -> list[Prediction | None]:
         """What a list would say of some items, each as if it were the only one asked for.
@@ -99,7 +108,9 @@ class LiveSystem:
         rows = self.model.dataset.item_ids.rows(item_ids)
         known = np.unique(rows[rows >= 0])
         lists = self.model.lists
-        found = predict_items(lists.blend, self._query(ask), known, lists.probability)
+        found = predict_items(
+            lists.blend, self._query(ask), known, lists.probability, self._tilt(ask)
+        )
         said = dict(
             zip(known.tolist(), zip(*(p.tolist() for p in found), strict=True), strict=True)
         )
@@ -128,6 +139,18 @@ class LiveSystem:
             for row, left_out, found in zip(rows.tolist(), gone.tolist(), there, strict=True)
         ]
 
+    def adapt(
+        self, ask: Ask, config: HeadConfig, clock: Callable[[], float] = perf_counter
+    ) -> Adaptation:
+        """The head of a person after what they did since it last learned; see `learn`.
+
+        Args:
+            ask: Who, their live events, their head so far if any, and when.
+            config: How heads are fitted.
+            clock: Seconds, for the deadline.
+        """
+        return learn(self.model, self._requests, ask, config, clock)
+
     def similar(
         self, item_id: str, k: int = 10, block: Sequence[str] = ()
     ) -> tuple[str, Recommendations]:
@@ -149,6 +172,71 @@ class LiveSystem:
         known: list[bool] = (self.model.dataset.user_ids.rows(user_ids) >= 0).tolist()
         return known
 
+    def what_if(self, ask: Ask, weights: Mapping[str, float]) -> Recommendations:
+        """The list of a request as it would be with one fixed mix of the bases; see `fixed_mix`.
+
+        The same candidates under the same conditions, ranked by the mean of their scaled base scores.
+        Nobody is served such a list where a learned model answers: its weights differ from item to
+        item. The head of a request has no part in it, nor in the probabilities; ``weights`` of a line is empty.
+
+        Args:
+            ask: The request; reasons and chance are left out.
+            weights: Of bases by label, in any unit; one that is left out gets 0.
+
+        Raises:
+            ConfigError: As in `answer`, and if the weights are no mix of bases there are.
+        """
+        query, rescored = self._query(ask), fixed_mix(self.model, weights)
+        k = min(ask.k, self.model.dataset.n_items)
+        ranking = (ask.ranking or self.ranking).changed(explore=0.0)
+        lists = self.model.lists
+        (served,) = lists.serve(query, k, ranking, ask.filters, apart=True, rescored=rescored)
+        return Recommendations(replace(line, weights={}) for line in lists.lines(query, served))
+
+    def history(self, ask: Ask, n: int) -> list[Happened]:
+        """The newest events that a request rests on, of the log and live, newest first."""
+        query, library = self._query(ask), self.library
+        rows = query.item_row[::-1][:n]
+        times = None if query.time_us is None else query.time_us[::-1][:n].tolist()
+        strengths = query.strength[::-1][:n].tolist()
+        return [
+            Happened(name, None if times is None else times[at], strengths[at])
+            for at, name in enumerate(library.named(rows))
+        ]
+
+    def users(self, text: str, n: int) -> list[str]:
+        """Ids of users in the log that hold a text; see `Library.users`."""
+        return self.library.users(text, n)
+
+    def items(self, text: str, n: int) -> list[ItemName]:
+        """Items that hold a text; see `Library.items`."""
+        return self.library.items(text, n)
+
+    def named(self, item_ids: Sequence[str]) -> list[ItemName]:
+        """What those of some items that are known are called, in their order."""
+        rows = self.model.dataset.item_ids.rows(item_ids)
+        return self.library.named(rows[rows >= 0])
+
+    def item(self, item_id: str) -> ItemFacts:
+        """One item; see `Library.item`.
+
+        Raises:
+            UnknownIdError: If there is no such item.
+        """
+        return self.library.item(item_id)
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Labels that a newcomer may name, by kind; none where no base reads them."""
+        return {} if self.model.blend.taste is None else self.library.labels
+
+    def bases(self) -> tuple[str, ...]:
+        """Labels of the bases."""
+        return self.model.blend.labels
+
+    def quality(self) -> Quality:
+        """What there is to know of the data; see `Library.quality`."""
+        return self.library.quality
+
     def _query(self, ask: Ask) -> Queries:
         (request,) = self._requests.make([ask])
         if isinstance(request, CrossfadeError):
@@ -166,23 +254,35 @@ class LiveSystem:
             return at
         return ask.k, ranking, _plain(ask.filters), request.query.kind
 
-    def _answers(self, ask: Ask, requests: Sequence[LiveRequest]) -> list[Answer | CrossfadeError]:
+    def _tilt(self, ask: Ask) -> Doubles | None:
+        """That of the head of a request, where it counts for this system now."""
+        head = ask.head
+        if head is None or ask.now_us is None or not head.wins:
+            return None
+        mine = head.belongs(self.version, self.model.blend.labels, ask.now_us)
+        return head.tilt if mine else None
+
+    def _answers(
+        self, ask: Ask, requests: Sequence[LiveRequest], tilts: Tilts
+    ) -> list[Answer | CrossfadeError]:
         """Answers of requests that want the same kind of list as one of them."""
         try:
-            served = self._served(ask, [one.query for one in requests])
+            served = self._served(ask, [one.query for one in requests], tilts)
         except CrossfadeError as error:
             return [error] * len(requests)
-        return [self._answer(ask, *pair) for pair in zip(requests, served, strict=True)]
+        return [self._answer(ask, *one) for one in zip(requests, served, tilts, strict=True)]
 
-    def _served(self, ask: Ask, queries: Sequence[Queries]) -> list[Served]:
+    def _served(self, ask: Ask, queries: Sequence[Queries], tilts: Tilts) -> list[Served]:
         model = self.model
         # A single request stays the very object it is, which what was said of it is found by.
         together = Queries.joined(queries) if len(queries) > 1 else queries[0]
         ranking, k = ask.ranking or self.ranking, min(ask.k, model.dataset.n_items)
         rng = None if ask.seed is None else generator(ask.seed, "online.ask")
-        return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True)
+        return model.lists.serve(together, k, ranking, ask.filters, rng, apart=True, tilts=tilts)
 
-    def _answer(self, ask: Ask, request: LiveRequest, served: Served) -> Answer:
+    def _answer(
+        self, ask: Ask, request: LiveRequest, served: Served, tilt: Doubles | None
+    ) -> Answer:
         model = self.model
         why = model.explainer.explain(request.query, served) if ask.explain else None
         return Answer(
@@ -192,6 +292,7 @@ class LiveSystem:
             request.unknown,
             model.blend.name if served.by_model else "static",
             self._features(request.query, served) if request.features else None,
+            None if served.tilted is None else _by_base(model.blend.labels, tilt),
         )
 
     def _features(self, query: Queries, served: Served) -> Features | None:
@@ -202,6 +303,10 @@ class LiveSystem:
         reader, rows = learned.lists.reader, served.ranked.item_row[None, :]
         names = (reader.user_columns, reader.item_columns)
         return Features.of(*names, reader.user(query)[0], reader.item(query, rows)[0])
+
+
+def _by_base(labels: Sequence[str], tilt: Doubles | None) -> dict[str, float] | None:
+    return None if tilt is None else dict(zip(labels, tilt.tolist(), strict=True))
 
 
 def _plain(filters: Filters | None) -> Hashable:

@@ -62,6 +62,15 @@ class Rates:
         return (cost - bucket.tokens) / self._per_s
 
 
+def _presented(request: Request) -> str | None:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" and key.strip() else None
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client is not None else "unknown"
+
+
 class Doorkeeper:
     """Lets callers in by their keys, as far as their roles and rates go.
 
@@ -70,6 +79,7 @@ class Doorkeeper:
             lets everybody in as admin.
         rates: Of callers.
         clock: Seconds that never go back.
+        presented: What a request presents; None where it presents nothing.
     """
 
     def __init__(
@@ -77,32 +87,39 @@ class Doorkeeper:
         look_up: Callable[[str], Awaitable[ApiKey | None]] | None,
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
+        presented: Callable[[Request], str | None] = _presented,
     ) -> None:
-        self._look_up, self._rates, self._clock = look_up, rates, clock
+        self._look_up, self.rates, self._clock = look_up, rates, clock
+        self._presented = presented
         self._wrong = Rates(WRONG_PER_S, WRONG_AT_ONCE, clock)
         self._known: OrderedDict[str, tuple[ApiKey, float]] = OrderedDict()
 
+    @property
+    def open(self) -> bool:
+        """Whether everybody is let in."""
+        return self._look_up is None
+
     async def admit(self, request: Request, role: Role) -> None:
-        """Let a request pass, or raise `Refusal`."""
-        host = request.client.host if request.client is not None else "unknown"
-        caller = host
-        if self._look_up is not None:
-            presented = _presented(request)
-            key = await self._key(presented) if presented else None
-            if key is None:
-                wait = self._wrong.wait_s(host)
-                if wait:
-                    raise Refusal(429, "too many wrong keys from this address", 1 + int(wait))
-                raise Refusal(
-                    401, "a valid key is needed: send the header Authorization: Bearer KEY"
-                )
+        """Let a request pass, or raise `Refusal`; its state then says who ``caller`` is, of which ``role``."""
+        request.state.caller, request.state.role = _host(request), ROLES[-1]
+        if not self.open:
+            key = await self.key_of(request, self._presented(request))
             if ROLES.index(key.role) < ROLES.index(role):
                 raise Refusal(403, f"this needs a key with the role {role}, yours has {key.role}")
-            caller = key.id
-        request.state.caller = caller
-        wait = self._rates.wait_s(caller)
+            request.state.caller, request.state.role = key.id, key.role
+        wait = self.rates.wait_s(request.state.caller)
         if wait:
             raise Refusal(429, "more requests than this key may make; come again", 1 + int(wait))
+
+    async def key_of(self, request: Request, presented: str | None) -> ApiKey:
+        """The key that is good now, or raise `Refusal`: 401, or 429 for who tries too many."""
+        key = await self._key(presented) if presented else None
+        if key is None:
+            wait = self._wrong.wait_s(_host(request))
+            if wait:
+                raise Refusal(429, "too many wrong keys from this address", 1 + int(wait))
+            raise Refusal(401, "a valid key is needed: send the header Authorization: Bearer KEY")
+        return key
 
     async def _key(self, presented: str) -> ApiKey | None:
         now = self._clock()
@@ -119,8 +136,3 @@ class Doorkeeper:
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return key
-
-
-def _presented(request: Request) -> str | None:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" and key.strip() else None

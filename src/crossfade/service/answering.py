@@ -12,7 +12,7 @@ from crossfade.errors import CrossfadeError
 from crossfade.online import Answer, Ask
 from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
-from crossfade.service.workers import System
+from crossfade.service.workers import CALLS_EACH, System
 from crossfade.threads import alone
 
 logger = logging.getLogger("crossfade.service")
@@ -52,10 +52,10 @@ class Answering:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
         self._meters = meters
         self._waiting: deque[_Job] = deque()
-        # A thread that waits for each process, and one that makes the next requests meanwhile. One that
-        # answers itself starts no others: other cores have the web server and the log to do.
+        # For each process a thread that waits for it and one that has made its next pass, for it to go
+        # on with. One that answers itself starts no others: other cores have the web server to do.
         begin = None if n_workers else alone()
-        self._pool = ThreadPoolExecutor(n_workers + 1, "answering", begin)
+        self._pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
 
     async def ask(self, make: Callable[[System], Ask]) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.

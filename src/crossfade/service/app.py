@@ -18,6 +18,7 @@ from crossfade.service import (
     operations,
     users,
 )
+from crossfade.service.dashboard.app import create_dashboard
 from crossfade.service.messages import FaultAnswer
 from crossfade.service.state import Service
 from crossfade.service.wire import Wire
@@ -58,6 +59,7 @@ def create_app(service: Service) -> ASGIApp:
     faults.install(app)
     for part in (lists, events, experiments, items, users, operations, monitoring):
         app.include_router(part.router)
+    app.mount("/dashboard", create_dashboard(service))
     if service.config.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from crossfade.config import Field, Settings
+from crossfade.online import HeadConfig
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -66,6 +67,18 @@ class ServiceConfig(Settings):
         description="Share of lists whose context features are kept beside the impression, drawn by request id. A "
         "monitor sees a feature move in a few hundred lists; a tenth of a service's is that many within days, "
         "and costs a tenth of the room and time.",
+    )
+    adapt: bool = Field(
+        False,
+        description="Whether lists adapt to each person's reactions soon after they come in; "
+        "worth it where people listen in sessions.",
+    )
+    heads: HeadConfig = Field(HeadConfig(), description="How, and when an adaptation counts.")
+    max_adapting: int = Field(
+        1_000, ge=1, description="People who may wait for that; reactions of more are passed over."
+    )
+    adapt_share: float = Field(
+        0.25, gt=0, le=1, description="Share of its time that the thread for it may work."
     )
     reload_s: float = Field(
         5,

@@ -18,6 +18,7 @@ from crossfade.service.messages import (
     Id,
     Person,
 )
+from crossfade.service.people import Who
 from crossfade.service.state import Service, now_us
 from crossfade.store.log import NewEvent, StoredEvent
 
@@ -37,14 +38,14 @@ async def add(
                 422, "the header Idempotency-Key and the key of the event differ; send one"
             )
         event = event.model_copy(update={"key": idempotency_key})
-    (answer,) = await asyncio.to_thread(_append, service, [event])
+    (answer,) = await asyncio.to_thread(append, service, [event])
     return answer
 
 
 @router.post("/events/batch", status_code=201, dependencies=[Depends(needs("write"))])
 async def add_batch(batch: EventBatch, service: Running) -> BatchAnswer:
     """Several reactions: all of them are taken, or none."""
-    return BatchAnswer(events=await asyncio.to_thread(_append, service, batch.events))
+    return BatchAnswer(events=await asyncio.to_thread(append, service, batch.events))
 
 
 @router.post("/forget", dependencies=[Depends(needs("admin"))])
@@ -55,7 +56,8 @@ async def forget(person: Person, service: Running) -> ForgetAnswer:
     return await asyncio.to_thread(_forget, service, person)
 
 
-def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnswer]:
+def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnswer]:
+    """Keep events, all or none, and let the next lists know of them."""
     now = now_us()
     events = [_event(message, now) for message in messages]
     appended = service.log.append(events, now)
@@ -66,6 +68,7 @@ def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAns
             if not done.duplicate
         ]
     )
+    service.heads.note(Who(e.user_id, None if e.user_id else e.session_id) for e in events)
     for done in appended:
         service.meters.events.labels(str(done.duplicate).lower()).inc()
     return [EventAnswer(sequence=done.sequence, duplicate=done.duplicate) for done in appended]
@@ -74,9 +77,8 @@ def _append(service: Service, messages: Sequence[EventMessage]) -> list[EventAns
 def _forget(service: Service, person: Person) -> ForgetAnswer:
     gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
     service.people.clear()  # sessions that somebody was in are forgotten with them
-    return ForgetAnswer(
-        events=gone.events, impressions=gone.impressions, profiles=gone.profiles, wiped=gone.wiped
-    )
+    service.heads.clear()
+    return ForgetAnswer(**vars(gone))
 
 
 def _event(message: EventMessage, now: int) -> NewEvent:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -72,9 +73,8 @@ def answer(
 def install(app: FastAPI) -> None:
     """Let an app answer every failure in the one shape."""
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(CrossfadeError, _ours)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind in (HTTPException, CrossfadeError, Exception):
+        app.add_exception_handler(kind, _told)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -90,26 +90,31 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return answer(request, 422, "wrong_request", message, details=details)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = CODES.get(error.status_code, "refused")
-    return answer(
-        request, error.status_code, code, _short(str(error.detail)), headers=error.headers
-    )
+async def _told(request: Request, error: Exception) -> Response:
+    said = told(request, error)
+    return answer(request, said.status, said.code, said.message, headers=said.headers)
 
 
-async def _ours(request: Request, error: Exception) -> Response:
+@dataclass(frozen=True)
+class Told:
+    """What a caller is told of a failure."""
+
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str] | None = None
+
+
+def told(request: Request, error: Exception) -> Told:
+    """What a caller is told of a failure; the log is told of one that is ours."""
+    if isinstance(error, HTTPException):
+        code = CODES.get(error.status_code, "refused")
+        return Told(error.status_code, code, _short(str(error.detail)), error.headers)
     for kind, status, code in KINDS:
         if isinstance(error, kind):
-            retry = {"Retry-After": "5"} if status == 503 else None
-            return answer(request, status, code, str(error), headers=retry)
-    return await _unexpected(request, error)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
+            return Told(status, code, str(error), {"Retry-After": "5"} if status == 503 else None)
     logger.error("request %s failed", request.state.request_id, exc_info=error)
-    message = "something went wrong here; the log has it under the request id"
-    return answer(request, 500, "internal", message)
+    return Told(500, "internal", "something went wrong here; the log has it under the request id")
 
 
 def _short(text: str, n_characters: int = 500) -> str:

@@ -33,7 +33,7 @@ from crossfade.service.messages import (
     ShortRequest,
     SimilarAnswer,
 )
-from crossfade.service.people import Recent, Who
+from crossfade.service.people import Recent, Who, must_not_know
 from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
 
@@ -45,7 +45,11 @@ router = APIRouter(prefix="/v1", tags=["lists"], dependencies=[Depends(needs("re
 @router.post("/recommendations", response_model=ListAnswer)
 async def recommend(asked: ListRequest, service: Running) -> Response:
     """A list for a user, for a session of nobody in particular, or for what a newcomer likes."""
-    now = now_us()
+    return _json(await listed(service, asked, now_us()))
+
+
+async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
+    """A list as of now; that it was shown is written down."""
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     features = kept(request_id, service.config.keep_features)
     version, answer, part = await _answered(service, asked, now, features=features)
@@ -62,19 +66,14 @@ async def recommend(asked: ListRequest, service: Running) -> Response:
         )
     )
     service.meters.lists.labels(answer.method).inc()
-    return _json(
-        ListAnswer.model_construct(
-            request_id=request_id,
-            version=version,
-            method=answer.method,
-            n_history=answer.n_history,
-            n_live=answer.n_live,
-            notes=answer.unknown,
-            experiment=part.experiment,
-            arm=part.arm,
-            items=answer.recommendations,
-        )
-    )
+    service.meters.adapted_lists.inc(answer.adaptation_applied)
+    return _told(request_id, version, answer, part)
+
+
+async def looked_at(service: Service, asked: ListRequest, now: int) -> ListAnswer:
+    """The list of somebody for whoever looks on: it is part of no experiment, and counts nowhere as shown."""
+    version, answer = await service.answering.ask(ask_of(service, asked, now))
+    return _told(uuid.uuid4().hex, version, answer, Part())
 
 
 @router.get("/recommendations", response_model=ListAnswer)
@@ -87,7 +86,7 @@ async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running
 async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
     live = service.versions.current()
-    make = _ask(service, asked, now_us())
+    make = ask_of(service, asked, now_us())
     found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
@@ -96,7 +95,7 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
 async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
     live = service.versions.current()
-    make = _ask(service, asked, now_us())
+    make = ask_of(service, asked, now_us())
     found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
@@ -130,23 +129,39 @@ async def _answered(
     part = Part() if own else await service.assigning.part(_who(asked))
     try:
         return *await service.answering.ask(
-            _ask(service, asked, now, part.changes, features=features)
+            ask_of(service, asked, now, part.changes, features=features)
         ), part
     except ConfigError as error:
         if part.experiment is None:
             raise
         # Raises the same once more where the request is at fault, not the arm.
-        found = await service.answering.ask(_ask(service, asked, now, features=features))
+        found = await service.answering.ask(ask_of(service, asked, now, features=features))
         service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
         logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
         return *found, Part()
+
+
+def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:
+    return ListAnswer.model_construct(
+        request_id=request_id,
+        version=version,
+        method=answer.method,
+        n_history=answer.n_history,
+        n_live=answer.n_live,
+        adaptation_applied=answer.adaptation_applied,
+        adaptation=answer.adaptation,
+        notes=answer.unknown,
+        experiment=part.experiment,
+        arm=part.arm,
+        items=answer.recommendations,
+    )
 
 
 def _who(asked: Person) -> Who:
     return Who(asked.user_id, asked.session_id)
 
 
-def _ask(
+def ask_of(
     service: Service,
     asked: PersonRequest,
     now: int,
@@ -160,24 +175,18 @@ def _ask(
         who = _who(asked)
         recent = Recent() if who == Who() else service.people.recent(who)
         ask = Ask(
-            user_id=None if _must_not_know(live, recent) else asked.user_id,
+            user_id=None if must_not_know(live, recent) else asked.user_id,
             events=recent.events,
             now_us=now,
             context=asked.context,
             features=features,
+            head=None if who == Who() else service.heads.of(who),
         )
         if not isinstance(asked, ListRequest):
             return ask
         return _with_list(live, ask, asked, changes, service.unavailable.ids)
 
     return make
-
-
-def _must_not_know(live: System, recent: Recent) -> bool:
-    """Whether somebody was forgotten after the log ended that a system learned from."""
-    if recent.forgotten_us is None:
-        return False
-    return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
 def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:

@@ -1,6 +1,6 @@
 """What goes over the wire: every request and every answer, checked where it comes in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -158,6 +158,13 @@ class ListAnswer(BaseModel):
     method: str = Field(description="What answered: the learned blend, or the static one.")
     n_history: int = Field(description="Events the list rests on.")
     n_live: int = Field(description="How many of them came in after the system was fitted.")
+    adaptation_applied: bool = Field(
+        description="Whether the person's own reactions changed how far each base is trusted."
+    )
+    adaptation: Mapping[str, float] | None = Field(
+        description="By how much, by base: spreads of the blended scores per spread of the base's. "
+        "On top of the weights of each item, which are those of the blend."
+    )
     notes: Sequence[str] = Field(description="What is unknown and was left out.")
     experiment: str | None = Field(None, description="That the list is part of.")
     arm: str | None = Field(None, description="Of that experiment, which made the list.")
@@ -213,6 +220,7 @@ class ForgetAnswer(BaseModel):
     events: int
     impressions: int
     profiles: int
+    heads: int = Field(description="What had been learned from the reactions.")
     wiped: bool = Field(
         description="Whether the bytes are gone from the files of the database too; see `Forgotten`."
     )

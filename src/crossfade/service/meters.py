@@ -59,6 +59,21 @@ class Meters:
         self.people = Gauge(
             "crossfade_people", "People whose recent events are in memory.", registry=registry
         )
+        self.adaptations = Counter(
+            "crossfade_adaptations",
+            "Adaptations by how they ended; passed_over had no room to wait.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.adapting = Histogram(
+            "crossfade_adaptation_seconds",
+            "Time of one adaptation.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.adapted_lists = Counter(
+            "crossfade_adapted_lists", "Lists that a head changed.", registry=registry
+        )
         self.reloads = Counter(
             "crossfade_reloads",
             "Versions that were loaded or refused.",

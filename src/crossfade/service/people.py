@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crossfade.online import Event
 from crossfade.service.compact import Events
+from crossfade.service.workers import System
 from crossfade.store.log import Log, NewEvent, StoredEvent
 
 
@@ -97,6 +98,13 @@ class People:
         """Keep nothing of anybody; the log still has it."""
         with self._lock:
             self._kept.clear()
+
+
+def must_not_know(live: System, recent: Recent) -> bool:
+    """Whether somebody was forgotten after the log ended that a system learned from."""
+    if recent.forgotten_us is None:
+        return False
+    return live.newest_us is None or recent.forgotten_us >= live.newest_us
 
 
 def _whose(event: NewEvent) -> list[Who]:

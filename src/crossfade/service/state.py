@@ -8,6 +8,7 @@ from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
 from crossfade.service.assigning import Assigning
 from crossfade.service.config import ServiceConfig
+from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
@@ -29,6 +30,7 @@ class Service:
         answering: Requests that wait.
         assigning: Who takes part in which experiment.
         impressions: What was shown.
+        heads: What people's reactions made of the blend.
         meters: What is counted.
         door: Who is let in.
     """
@@ -41,6 +43,7 @@ class Service:
     answering: Answering
     assigning: Assigning
     impressions: Impressions
+    heads: Heads
     meters: Meters
     door: Doorkeeper
 
@@ -67,15 +70,17 @@ class Service:
         async def look_up(presented: str) -> ApiKey | None:
             return log.key(presented, now_us())
 
+        people = People(log, config.max_people, config.max_events)
         return cls(
             config,
             log,
             versions,
-            People(log, config.max_people, config.max_events),
+            people,
             Unavailable(log),
             answering,
             Assigning(log, config.reload_s),
             Impressions(log, meters),
+            Heads(log, people, versions.current, config, meters, clock=now_us),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )
@@ -83,6 +88,7 @@ class Service:
     def close(self) -> None:
         """End in order: what waits is answered and written down."""
         self.answering.close()
+        self.heads.close()
         self.impressions.close()
         self.log.close()
 

@@ -24,6 +24,7 @@ ALWAYS = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )
+"""Headers of every answer that does not say otherwise."""
 
 
 class Wire:
@@ -44,8 +45,8 @@ class Wire:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if SOUND_ID.fullmatch(given) else uuid.uuid4().hex
+        named = headers.get(b"x-request-id", b"")
+        request_id = named.decode() if SOUND_ID.fullmatch(named) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status = time.perf_counter(), 500
 
@@ -53,15 +54,18 @@ class Wire:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [*ALWAYS, (b"x-request-id", request_id.encode())]
-                message = {**message, "headers": [*message.get("headers", []), *own]}
+                given = list(message.get("headers", []))
+                names = {name for name, _ in given}
+                own = [line for line in ALWAYS if line[0] not in names]
+                own.append((b"x-request-id", request_id.encode()))
+                message = {**message, "headers": [*given, *own]}
             await send(message)
 
         try:
             await self._app(scope, self._limited(receive, headers), answer)
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "none")
+            route = _place(scope)
             self._meters.answered(route, scope["method"], status, seconds)
             caller = scope["state"].get("caller", "-")
             logger.info(
@@ -101,6 +105,12 @@ class Wire:
             return message
 
         return limited
+
+
+def _place(scope: Scope) -> str:
+    """The route that answered, with what it is mounted under; ``none`` where there was none."""
+    path = getattr(scope.get("route"), "path", None)
+    return "none" if path is None else f"{scope.get('root_path', '')}{path}"
 
 
 class JsonLines(logging.Formatter):

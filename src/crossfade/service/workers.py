@@ -5,21 +5,38 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crossfade.errors import BundleError, CrossfadeError
 from crossfade.hybrid import HybridModel
 from crossfade.meta.recommendation import Recommendation, Recommendations
-from crossfade.online import Answer, Ask, LiveSystem, Prediction
+from crossfade.online import (
+    Adaptation,
+    Answer,
+    Ask,
+    Happened,
+    HeadConfig,
+    ItemFacts,
+    ItemName,
+    LiveSystem,
+    Prediction,
+    Quality,
+)
 from crossfade.ranking import RankingConfig
 from crossfade.threads import alone
 
+T = TypeVar("T")
+
 logger = logging.getLogger("crossfade.service")
+
+CALLS_EACH = 2
+"""Calls that a process has at once: it goes on with the second while the first is taken away."""
 
 TRIES = 2
 """Whoever asks a process that dies is answered by the one that takes its place."""
@@ -59,13 +76,12 @@ class Workers:
 
     def __init__(self, bundle: Path, n: int) -> None:
         self._bundle = bundle
-        self._idle: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
-        started = [
-            (process, process.submit(_facts, bundle)) for process in [_process() for _ in range(n)]
-        ]
-        for process, facts in started:  # all load at once
+        self._free: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        started = [_Process() for _ in range(n)]
+        for facts in [process.submit(_facts, bundle) for process in started]:  # all load at once
             self.version, self.newest_us, self.ranking = facts.result()
-            self._idle.put(process)
+        for process in started * CALLS_EACH:
+            self._free.put(process)
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
         """See `LiveSystem.answer`."""
@@ -85,6 +101,10 @@ class Workers:
         """See `LiveSystem.similar`."""
         return self._call("similar", item_id, k, block)  # type: ignore[no-any-return]
 
+    def adapt(self, ask: Ask, config: HeadConfig) -> Adaptation:
+        """See `LiveSystem.adapt`."""
+        return self._call("adapt", ask, config)  # type: ignore[no-any-return]
+
     def known_items(self, item_ids: Sequence[str]) -> list[bool]:
         """See `LiveSystem.known_items`."""
         return self._call("known_items", item_ids)  # type: ignore[no-any-return]
@@ -93,26 +113,78 @@ class Workers:
         """See `LiveSystem.known_users`."""
         return self._call("known_users", user_ids)  # type: ignore[no-any-return]
 
+    def what_if(self, ask: Ask, weights: Mapping[str, float]) -> Recommendations:
+        """See `LiveSystem.what_if`."""
+        return self._call("what_if", ask, weights)  # type: ignore[no-any-return]
+
+    def history(self, ask: Ask, n: int) -> list[Happened]:
+        """See `LiveSystem.history`."""
+        return self._call("history", ask, n)  # type: ignore[no-any-return]
+
+    def users(self, text: str, n: int) -> list[str]:
+        """See `LiveSystem.users`."""
+        return self._call("users", text, n)  # type: ignore[no-any-return]
+
+    def items(self, text: str, n: int) -> list[ItemName]:
+        """See `LiveSystem.items`."""
+        return self._call("items", text, n)  # type: ignore[no-any-return]
+
+    def named(self, item_ids: Sequence[str]) -> list[ItemName]:
+        """See `LiveSystem.named`."""
+        return self._call("named", item_ids)  # type: ignore[no-any-return]
+
+    def item(self, item_id: str) -> ItemFacts:
+        """See `LiveSystem.item`."""
+        return self._call("item", item_id)  # type: ignore[no-any-return]
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """See `LiveSystem.labels`."""
+        return self._call("labels")  # type: ignore[no-any-return]
+
+    def bases(self) -> tuple[str, ...]:
+        """See `LiveSystem.bases`."""
+        return self._call("bases")  # type: ignore[no-any-return]
+
+    def quality(self) -> Quality:
+        """See `LiveSystem.quality`."""
+        return self._call("quality")  # type: ignore[no-any-return]
+
     def _call(self, name: str, *arguments: Any) -> Any:
-        process = self._idle.get()
+        process = self._free.get()
         try:
             for left in reversed(range(TRIES)):
+                asked = process.submit(_answered, self._bundle, name, arguments)
                 try:
-                    return process.submit(_answered, self._bundle, name, arguments).result()
+                    return asked.result()
                 except BrokenProcessPool:
-                    logger.exception("a process that makes lists died; another takes its place")
-                    process = _process()
                     if not left:
                         raise
         finally:
-            self._idle.put(process)
+            self._free.put(process)
+
+
+class _Process:
+    """One process; where it died, the next call starts another."""
+
+    def __init__(self) -> None:
+        self._pool = _started()
+        self._replacing = threading.Lock()
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        with self._replacing:
+            try:
+                return self._pool.submit(function, *arguments)
+            except BrokenProcessPool:
+                logger.exception("a process that makes lists died; another takes its place")
+                self._pool = _started()
+                return self._pool.submit(function, *arguments)
 
 
 System = LiveSystem | Workers
 """What answers: a system in this process, or in others."""
 
 
-def _process() -> ProcessPoolExecutor:
+def _started() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
 
 
@@ -137,9 +209,16 @@ def _begin() -> None:
 
 def _system(bundle: Path) -> LiveSystem:
     if not _here:
-        _here.append(load(bundle))
+        with ThreadPoolExecutor(1, initializer=_stand_back) as loading:
+            _here.append(loading.submit(load, bundle).result())
         alone()()  # other processes and the web server have the other cores
     return _here[0]
+
+
+def _stand_back() -> None:
+    """Let the version that serves have the cores: on Linux this holds for the calling thread alone."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
 def _facts(bundle: Path) -> tuple[str, int | None, RankingConfig]:

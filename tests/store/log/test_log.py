@@ -260,6 +260,14 @@ def test_after_forgetting_a_key_is_free_again(log: Log) -> None:
     assert log.append([replace(PLAY, item_id="t2")], NOW) == [Appended(2, duplicate=False)]
 
 
+def test_those_of_many_who_were_forgotten_are_found_at_once(log: Log) -> None:
+    assert log.forgotten_among("user", ["ann", "ben"]) == {}
+    log.forget(user_id="ann", session_id="s1", now_us=NOW)
+    log.forget(user_id="ann", now_us=NOW + 2)
+    assert log.forgotten_among("user", ["s1", "ben", "ann"]) == {"ann": NOW + 2}
+    assert log.forgotten_among("session", ["s1", "ben", "ann"]) == {"s1": NOW}
+
+
 def test_a_restored_backup_is_cleaned_of_whom_was_forgotten_since(log: Log) -> None:
     def fill() -> None:
         log.append([*plays("ann", 2), *plays(None, 1, "s1"), *plays("ben", 1, "s1")], NOW)

@@ -1,8 +1,10 @@
 """What a data set holds, at a glance: the library side of ``crossfade check``."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -71,8 +73,20 @@ def summarise(directory: Path) -> DatasetSummary:
     data = load_dataset(directory)
     # Loading has verified the manifest and every part.
     manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    imported = manifest.get("source") or {}
     side = directory / f"parts-{manifest['version']}" / SIDE_FILE
+    return summary_of(data, manifest.get("source") or {}, side if side.is_file() else None)
+
+
+def summary_of(
+    data: Dataset, imported: Mapping[str, Any] = MappingProxyType({}), side_file: Path | None = None
+) -> DatasetSummary:
+    """Count what a data set holds.
+
+    Args:
+        data: The data set.
+        imported: What its import told, as its manifest has it.
+        side_file: Rows that the import left out.
+    """
     events = data.events
     pairs = events.select(pl.struct("user_row", "item_row").n_unique()).item()
     times = events["timestamp"] if data.has_times else None
@@ -100,7 +114,7 @@ def summarise(directory: Path) -> DatasetSummary:
         n_taggings=0 if data.taggings is None else data.taggings.height,
         n_friend_pairs=0 if data.friends is None else data.friends.height,
         problems=tuple(_problems(data, imported)),
-        side_file=str(side) if side.is_file() else None,
+        side_file=None if side_file is None else str(side_file),
     )
 
 
@@ -111,7 +125,7 @@ def _share(data: Dataset, names: tuple[str, ...]) -> float:
     return float(data.items.select(known.mean()).item())
 
 
-def _problems(data: Dataset, imported: dict[str, Any]) -> list[str]:
+def _problems(data: Dataset, imported: Mapping[str, Any]) -> list[str]:
     found = []
     for kind in ("problems", "warnings"):
         for one in imported.get(kind, ()):

@@ -7,6 +7,7 @@ saw only earlier blocks.
 """
 
 from crossfade.data.splits.plan import make_plan, possible_protocol
+from crossfade.data.splits.timed import window_trial
 from crossfade.data.splits.trial import BLOCKS, Plan, ProtocolConfig, ProtocolName, Trial
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Trial",
     "make_plan",
     "possible_protocol",
+    "window_trial",
 ]

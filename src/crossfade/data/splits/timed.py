@@ -40,8 +40,7 @@ def timed_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan:
             return new_user_trial(dataset, name, (start, stop), protocol, seed)
         if asks_new_items:
             return new_item_trial(dataset, name, (start, stop), bounds[FUSE])
-        make = _session_trial if protocol.name == "repeat" else _cut_trial
-        return among_known(make(dataset, name, start, stop), protocol, start)
+        return window_trial(dataset, name, (start, stop), protocol)
 
     tests = [
         trial("test", start, stop)
@@ -63,6 +62,20 @@ def timed_plan(dataset: Dataset, protocol: ProtocolConfig, seed: int) -> Plan:
         cuts=tuple(to_datetime(cut).isoformat() for cut in cuts),
         block_sizes=dict(zip(BLOCKS, counts.tolist(), strict=True)),
     )
+
+
+def window_trial(
+    dataset: Dataset, name: str, window: tuple[int, int], protocol: ProtocolConfig
+) -> Trial:
+    """What is asked from a moment on, and was wanted before another; both in microseconds.
+
+    Whatever the protocol, its cold people and items are not kept out.
+
+    Raises:
+        DataError: If nobody asks, or there is nothing before the window.
+    """
+    make = _session_trial if protocol.name == "repeat" else _cut_trial
+    return among_known(make(dataset, name, *window), protocol, window[0])
 
 
 def _windows(times: Times, start: int, stop: int, n_windows: int) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
-from crossfade.store.log.entries import Item, User
+from crossfade.store.log.entries import Item, StoredHead, User
 from crossfade.store.log.features import Features
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
@@ -31,6 +31,7 @@ __all__ = [
     "NewEvent",
     "Role",
     "StoredEvent",
+    "StoredHead",
     "StoredReport",
     "Tombstone",
     "User",

@@ -1,11 +1,11 @@
-"""What is kept of items and users between fits."""
+"""What is kept of items and users between fits, and of what reactions made of a blend."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crossfade.errors import DataError
-from crossfade.store.log.rows import check_text, shown
+from crossfade.store.log.rows import MOST, check_text, check_who, check_whole, shown
 
 Value = str | float | bool | Sequence[str]
 
@@ -78,3 +78,35 @@ def written(columns: Mapping[str, Value]) -> str:
             f"columns may have {MAX_COLUMNS:,} characters together, got {len(text):,}; leave some out"
         )
     return text
+
+
+@dataclass(frozen=True)
+class StoredHead:
+    """The head of a user, or of a session of nobody in particular.
+
+    Attributes:
+        version: Of the system that it belongs to.
+        created_us: When the events that it was learned from were read.
+        expires_us: From when on it is worth nothing.
+        content: What it says.
+        user_id: Exactly one of this
+        session_id: and this.
+
+    Raises:
+        DataError: If both are given or none, or one of the others cannot be kept.
+    """
+
+    version: str
+    created_us: int
+    expires_us: int
+    content: str
+    user_id: str | None = None
+    session_id: str | None = None
+
+    def __post_init__(self) -> None:
+        check_who(self.user_id, self.session_id)
+        if self.user_id is not None and self.session_id is not None:
+            raise DataError("a head is of a user or of a session, not of both; give one of them")
+        check_text("version", self.version)
+        check_whole("created_us", self.created_us, -MOST)
+        check_whole("expires_us", self.expires_us, -MOST)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from crossfade.store.log.rows import MOST, Tombstone
-from crossfade.store.log.tables import events, impressions, log_state, tombstones, users
+from crossfade.store.log.tables import events, heads, impressions, log_state, tombstones, users
 
 Kind = Literal["user", "session", "nameless"]
 """All rows of a user, all of a session, or those of a session that name no user."""
@@ -27,6 +27,7 @@ TIMES = {
     events: events.c.received_us,
     impressions: impressions.c.time_us,
     users: users.c.changed_us,
+    heads: heads.c.created_us,
 }
 """Where a person's rows are, and since when they are there."""
 
@@ -36,8 +37,8 @@ _LAST = select(func.max(tombstones.c.time_us)).where(
     tombstones.c.digest.in_(bindparam("digests", expanding=True))
 )
 
-Counts = tuple[int, int, int]
-"""Rows that were deleted: events, impressions, profiles."""
+Counts = tuple[int, int, int, int]
+"""Rows that were deleted: events, impressions, profiles, heads."""
 
 
 def forget(
@@ -79,16 +80,38 @@ def every(connection: Connection) -> list[Tombstone]:
     return [Tombstone(**row._asdict()) for row in connection.execute(query)]
 
 
-def when(connection: Connection, user_id: str | None, session_id: str | None) -> int | None:
-    """When a user or a session was last forgotten; None where they never were."""
+def when(
+    connection: Connection,
+    user_id: str | None,
+    session_id: str | None,
+    *,
+    in_part: bool = False,
+) -> int | None:
+    """When a user or a session was last forgotten; None where they never were.
+
+    ``in_part`` counts also when somebody was who had been in the session.
+    """
     salts = connection.scalars(_SALTS).all()
     if not salts:  # nobody was ever forgotten
         return None
     people: list[tuple[Kind, str]] = [] if user_id is None else [("user", user_id)]
     people += [] if session_id is None else [("session", session_id)]
+    people += [] if session_id is None or not in_part else [("nameless", session_id)]
     digests = [_digest(salt, *who) for salt in salts for who in people]
     last: int | None = connection.scalar(_LAST, {"digests": digests})
     return last
+
+
+def among(connection: Connection, kind: Kind, ids: Iterable[str]) -> dict[str, int]:
+    """Those of some ids that were ever forgotten, and when last."""
+    times = {(stone.salt, stone.digest): stone.time_us for stone in every(connection)}
+    salts, found = {salt for salt, _ in times}, {}
+    for id_ in ids if times else ():
+        names = [(salt, _digest(salt, kind, id_)) for salt in salts]
+        when_us = [times[name] for name in names if name in times]
+        if when_us:
+            found[id_] = max(when_us)
+    return found
 
 
 def _sessions(connection: Connection, user_id: str) -> list[str]:
@@ -122,7 +145,7 @@ def _delete(connection: Connection, targets: Iterable[tuple[Kind, str, int]]) ->
         for table in _naming("user_id" if kind == "user" else "session_id"):
             where = (*_rows_of(table, kind, id_), TIMES[table] <= until_us)
             n[table] += connection.execute(delete(table).where(*where)).rowcount
-    return n[events], n[impressions], n[users]
+    return n[events], n[impressions], n[users], n[heads]
 
 
 def _rows_of(table: Table, kind: Kind, id_: str) -> list[ColumnElement[bool]]:

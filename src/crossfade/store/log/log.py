@@ -1,8 +1,8 @@
 """`Log`: the event log as the service uses it."""
 
 import importlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, get_args
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from crossfade.errors import DataError, MissingExtraError
 from crossfade.store.log.rows import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossfade.store.log.catalogue import Catalogue
     from crossfade.store.log.database import Database
     from crossfade.store.log.experiments import Experiments
+    from crossfade.store.log.heads import Heads
     from crossfade.store.log.monitoring import Monitoring
 
 
@@ -219,6 +220,15 @@ class Log:
 
         return Monitoring(self._database)
 
+    # -- heads ---------------------------------------------------------------------------
+
+    @property
+    def heads(self) -> "Heads":
+        """What people's reactions made of a blend."""
+        from crossfade.store.log.heads import Heads
+
+        return Heads(self._database)
+
     # -- forgetting ----------------------------------------------------------------------
 
     def forget(
@@ -251,6 +261,15 @@ class Log:
         check_who(user_id, session_id)
         with self._database.read() as connection:
             return when(connection, user_id, session_id)
+
+    def forgotten_among(
+        self, kind: Literal["user", "session"], ids: Iterable[str]
+    ) -> dict[str, int]:
+        """Those of many users or sessions that were ever forgotten, and when last, in microseconds."""
+        from crossfade.store.log.forgetting import among
+
+        with self._database.read() as connection:
+            return among(connection, kind, ids)
 
     def tombstones(self) -> list[Tombstone]:
         """Of everybody who was forgotten, oldest first; keep them apart from backups."""

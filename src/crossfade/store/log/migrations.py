@@ -83,7 +83,25 @@ def _monitoring(connection: Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _catalogue, _experiments, _monitoring)
+def _heads(connection: Connection) -> None:
+    _run(
+        connection,
+        """CREATE TABLE heads (
+            user_id TEXT, session_id TEXT, version TEXT NOT NULL, created_us {integer} NOT NULL,
+            expires_us {integer} NOT NULL, content TEXT NOT NULL)""",
+        "CREATE UNIQUE INDEX heads_user ON heads (user_id) WHERE user_id IS NOT NULL",
+        "CREATE UNIQUE INDEX heads_session ON heads (session_id) WHERE session_id IS NOT NULL",
+        "CREATE INDEX heads_expires ON heads (expires_us)",
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _first,
+    _catalogue,
+    _experiments,
+    _monitoring,
+    _heads,
+)
 
 
 def migrate(connection: Connection, place: str) -> None:

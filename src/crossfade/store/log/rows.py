@@ -184,6 +184,7 @@ class Forgotten:
         events: So many rows.
         impressions: So many rows.
         profiles: So many rows.
+        heads: So many rows.
         wiped: Whether the bytes are gone from the files too. Always False on PostgreSQL, whose
             server frees them in its own time; on SQLite False where a reader held the old state
             for too long, and then they go with the next `Log.forget` or when the log is closed.
@@ -192,6 +193,7 @@ class Forgotten:
     events: int
     impressions: int
     profiles: int
+    heads: int
     wiped: bool
 
 

@@ -73,6 +73,17 @@ tombstones = Table(
     Column("time_us", BigInteger, nullable=False),
 )
 
+heads = Table(  # of a user or of a session, exactly one of the two
+    "heads",
+    metadata,
+    Column("user_id", Text),
+    Column("session_id", Text),
+    Column("version", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
 log_state = Table(  # one row
     "log_state",
     metadata,
