@@ -4,6 +4,7 @@ That spares Numba's slow parallel compilation. Each place of a result is compute
 a fixed order, so how many threads there are changes no number.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -62,6 +63,16 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 def _libraries() -> ThreadpoolController:
     import_module("scipy.linalg")  # it has a BLAS of its own
     return ThreadpoolController()  # finding them takes milliseconds
+
+
+def settle() -> None:
+    """Have the garbage collector pass over all there is now, which is there to stay.
+
+    Looking through a loaded system takes it a third of a second, in which no thread of the process runs.
+    """
+    gc.unfreeze()  # what was to stay, and no longer is
+    gc.collect()
+    gc.freeze()
 
 
 def over(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:

@@ -1,11 +1,15 @@
 import math
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossfade.config import validate
 from crossfade.data import Dataset, Target
+from crossfade.data.schema import EVENT_COLUMNS
 from crossfade.errors import ConfigError
 
 NAN = math.nan
@@ -57,6 +61,29 @@ def test_a_skip_counts_only_where_the_settings_say_so() -> None:
 def test_a_skip_is_a_skip_as_a_flag_or_as_a_kind_of_event() -> None:
     kinds = ["play", "dislike", "skip", None]
     assert strengths(Target(skips_count=True), event=kinds) == [1, 0, 1, 1]
+
+
+@given(
+    target=st.builds(
+        Target,
+        min_value=st.none() | st.floats(0, 5, width=32),
+        min_played_ms=st.none() | st.integers(0, 100),
+        skips_count=st.booleans(),
+        strength=st.sampled_from(["one", "value", "log_value"]),
+    ),
+    kind=st.none() | st.sampled_from(["play", "like", "dislike", "skip"]),
+    value=st.none() | st.just(NAN) | st.floats(-2, 5, width=32) | st.floats(0, 2**20, width=32),
+    played_ms=st.none() | st.integers(0, 200),
+    skipped=st.none() | st.booleans(),
+)
+def test_of_one_event_is_said_what_a_table_of_it_says(
+    target: Target, kind: str, value: float | None, played_ms: int | None, skipped: bool | None
+) -> None:
+    says = {"event": [kind], "value": [value], "played_ms": [played_ms], "skipped": [skipped]}
+    schema = {name: EVENT_COLUMNS[name] for name in says}
+    table = pl.DataFrame(says, schema).select(target.expression(list(says))).to_series()
+    found = target.of_event(kind, value, played_ms, skipped=skipped)
+    assert np.float32(found) == np.float32(table[0])
 
 
 def test_all_rules_must_agree() -> None:

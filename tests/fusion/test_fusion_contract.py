@@ -68,6 +68,29 @@ def test_a_batch_of_one_equals_a_batch_of_many(models: dict[str, Any], name: str
             np.testing.assert_allclose(one[0], many[place], rtol=tolerance, atol=tolerance)
 
 
+KEEP_APART = {"static", "ridge", "fwls", "lambdamart", "meta", "personalised", "auto"}
+
+
+@every_model
+def test_requests_that_are_kept_apart_are_the_same_to_the_last_bit_whoever_asks_too(
+    models: dict[str, Any], name: str
+) -> None:
+    model = models[name]
+    assert model.keeps_apart or name not in KEEP_APART
+    if not model.keeps_apart:
+        return
+    # Some lists are half as long: a list alone has no padding, and sums must not notice it.
+    signals = problem(2, n_items=75, padded=38).signals
+    together = model.forward(signals)
+    for place in range(len(signals.mask)):
+        n = int(signals.mask[place].sum())
+        alone = model.forward(signals.take(np.array([place])).lists(np.arange(n)[None, :]))
+        for part in ("score", "weights", "confidence", "uncertainty", "residual", "brought"):
+            one, many = getattr(alone, part), getattr(together, part)
+            if one is not None:
+                np.testing.assert_array_equal(one[0], many[place, :n], part)
+
+
 @every_model
 def test_the_order_of_candidates_does_not_matter(models: dict[str, Any], name: str) -> None:
     signals = problem(2).signals

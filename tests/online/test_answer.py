@@ -131,8 +131,9 @@ def test_together_as_alone_to_the_last_bit(system: LiveSystem, asks: list[Ask]) 
     assert {one.method for one in together} == {"ridge", "static"}
 
 
-def test_the_learned_model_sees_one_list_at_a_time(
-    system: LiveSystem, asks: list[Ask], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("together", [False, True])
+def test_a_learned_model_that_does_not_keep_requests_apart_sees_one_list_at_a_time(
+    system: LiveSystem, asks: list[Ask], monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
     # Products of matrices add up in another order for another number of rows: last digits would
     # depend on who else asks.
@@ -144,10 +145,11 @@ def test_the_learned_model_sees_one_list_at_a_time(
         seen.append(signals.mask)
         return forward(signals)
 
+    monkeypatch.setattr(type(scorer.fusion), "keeps_apart", together)
     monkeypatch.setattr(scorer.fusion, "forward", watched)
     answered(system, *asks[:5])
-    assert len(seen) == 5
-    assert all(len(mask) == 1 and mask.all() for mask in seen)
+    assert [len(mask) for mask in seen] == ([5] if together else [1] * 5)
+    assert together or all(mask.all() for mask in seen)
 
 
 def test_what_a_stranger_likes_was_said_before_asking(system: LiveSystem, asks: list[Ask]) -> None:

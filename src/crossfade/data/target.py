@@ -1,7 +1,9 @@
 """Which events count as wanted, and how much."""
 
+import math
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from crossfade.config import Field, Settings
@@ -47,6 +49,32 @@ class Target(Settings):
             if column not in columns
         ]
 
+    def of_event(
+        self, kind: str | None, value: float | None, played_ms: int | None, *, skipped: bool | None
+    ) -> float:
+        """Strength of one event, as `expression` has it: a table costs more than a few events do.
+
+        Args:
+            kind: Of event; None where it is not said, as with the others.
+            value: Its rating or count; NaN stands for None.
+            played_ms: How long it was played.
+            skipped: Whether it was skipped.
+        """
+        if kind in NEGATIVE_KINDS and not (kind == SKIP and self.skips_count):
+            return 0.0
+        rated = None if value is None or math.isnan(value) else np.float32(value)
+        if rated is not None and self.min_value is not None and rated < np.float32(self.min_value):
+            return 0.0
+        least = self.min_played_ms
+        if least is not None and played_ms is not None and played_ms < least:
+            return 0.0
+        if skipped and not self.skips_count:
+            return 0.0
+        if self.strength == "one":
+            return 1.0
+        amount = np.float32(1.0) if rated is None else max(rated, np.float32(0.0))
+        return float(amount) if self.strength == "value" else math.log1p(amount)
+
     def expression(self, columns: list[str]) -> pl.Expr:
         """Strength of each event as a Float32 expression.
 
@@ -69,5 +97,7 @@ class Target(Settings):
         if "value" in columns and self.strength != "one":
             # A rating below 0 is no evidence; log1p of it would be NaN, which sorts above everything.
             value = value.fill_null(1.0).clip(lower_bound=0.0)
-            strength = value if self.strength == "value" else value.log1p()
+            # In double precision, whose single digits are the same whoever takes the logarithm.
+            logs = value.cast(pl.Float64).log1p()
+            strength = value if self.strength == "value" else logs
         return pl.when(wanted).then(strength).otherwise(0.0).cast(pl.Float32).alias("strength")

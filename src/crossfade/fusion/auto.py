@@ -240,6 +240,11 @@ class AutoFusion(FusionModel[AutoConfig]):
         return by_slice[slice_of(signals)]
 
     @property
+    def keeps_apart(self) -> bool:
+        """Whether the static blend and all candidates that are heard do."""
+        return all(model.keeps_apart for model in self.members.values())
+
+    @property
     def knows_people(self) -> bool:
         """Whether a candidate that is heard does."""
         return any(model.knows_people for model in self.members.values())

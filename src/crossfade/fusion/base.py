@@ -327,6 +327,15 @@ class FusionModel(Fusion, Generic[C]):
         return np.asarray(fused.brought[0], dtype=np.float64)
 
     @property
+    def keeps_apart(self) -> bool:
+        """Whether what is said of a request is the same to the last bit whoever else is in the batch.
+
+        Products of matrices add up in another order for another number of rows; models without
+        any, and those that multiply request by request, keep requests apart.
+        """
+        return False
+
+    @property
     def knows_people(self) -> bool:
         """Whether weights may rest on what was learned of one person alone."""
         return False

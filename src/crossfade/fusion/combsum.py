@@ -38,6 +38,11 @@ class CombSum(FusionModel[CombSumConfig]):
     name = "combsum"
     Config = CombSumConfig
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch."""
         self.check(signals)

@@ -42,6 +42,11 @@ class ConfidenceWeighted(FusionModel[ConfidenceWeightedConfig]):
     """Intercept and slopes on z score and reciprocal rank, ``(S, 3)``; None until fitted."""
     scaling: Scaling | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch.
 

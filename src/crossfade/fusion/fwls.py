@@ -72,6 +72,11 @@ class FWLS(FusionModel[FWLSConfig]):
     user_scaler: ContextScaler | None = None
     item_scaler: ContextScaler | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Score a batch.
 

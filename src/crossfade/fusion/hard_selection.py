@@ -33,6 +33,11 @@ class HardSelection(FusionModel[HardSelectionConfig]):
 
     order: Doubles | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Select for a batch.
 

@@ -78,6 +78,11 @@ class LambdaMART(FusionModel[LambdaMARTConfig]):
     _forest: Forest | None = None
     _account: tuple[Any, LeafAccount | None] | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Score a batch.
 

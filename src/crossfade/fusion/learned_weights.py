@@ -58,6 +58,11 @@ class LearnedWeights(FusionModel[LearnedWeightsConfig]):
     log_sharpness: float = 0.0
     scaling: Scaling | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch.
 

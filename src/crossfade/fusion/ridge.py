@@ -46,6 +46,11 @@ class Ridge(FusionModel[RidgeConfig]):
     coefficients: Doubles | None = None
     """Intercept, then three for each base, shape ``(3 S + 1,)``; None until fitted."""
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Score a batch.
 

@@ -31,6 +31,11 @@ class RRF(FusionModel[RRFConfig]):
     name = "rrf"
     Config = RRFConfig
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch.
 

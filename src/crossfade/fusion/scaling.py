@@ -33,9 +33,14 @@ def zscore(scores: Floats) -> Floats:
 @numba.njit(cache=True, nogil=True)
 def _zscore(scores: Floats, out: Floats) -> None:
     for row in range(scores.shape[0]):
-        mean, inverse = centre(scores[row])
-        for column in range(scores.shape[1]):
-            out[row, column] = (scores[row, column] - mean) * inverse  # NaN stays NaN
+        values = scores[row]
+        stop = len(values)
+        while stop > 0 and np.isnan(values[stop - 1]):
+            stop -= 1
+        # What pads a shorter list has no part in its sums, not even in how they are split up.
+        mean, inverse = centre(values[:stop])
+        for column in range(len(values)):
+            out[row, column] = (values[column] - mean) * inverse  # NaN stays NaN
 
 
 @numba.njit(cache=True, nogil=True)

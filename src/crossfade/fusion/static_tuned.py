@@ -43,6 +43,11 @@ class Static(FusionModel[StaticConfig]):
     scaling: Scaling | None = None
     blend: StaticBlend | None = None
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Always."""
+        return True
+
     def forward(self, signals: Signals) -> Fused:
         """Blend a batch.
 

@@ -91,10 +91,9 @@ def list_candidates(
         least: Candidates that each list has at least, where there are so many.
         also: Instead of ``only`` and ``least``: items that are candidates of the only request
             whoever proposes them, with a score or without.
-        apart: Whether the learned model looks at one list at a time, so that who else asks does not
-            change the last digit of a score: what bases say never depends on that, but products of
-            matrices add up in another order for another number of rows.
-        tilts: Of each request, which the learned model's scores get; then lists are looked at apart.
+        apart: Whether who else asks must not change the last digit of a score. A learned model that
+            does not keep requests apart then looks at one list at a time.
+        tilts: Of each request, which the learned model's scores get; then likewise.
     """
     asked = np.flatnonzero(blend.by_model(queries))
     parts: list[tuple[Ints, Listed]] = []
@@ -129,20 +128,24 @@ def _by_model(
 ) -> Listed:
     assert blend.learned is not None
     learned, n = blend.learned, len(queries)
-    if n == 1:
-        tilt = None if tilts is None else tilts[0]
-        return _told(*learned.fused(queries, only, least, also), probability, tilt)
-    if not apart and tilts is None:
-        return _told(*learned.fused(queries, only, least, also), probability)
+    together = learned.fusion.keeps_apart or not (apart or tilts)
+    if n == 1 or together:
+        return _told(*learned.fused(queries, only, least, also), probability, tilts)
     signals, item_row = learned.lists.build(queries, only=only, least=least)
     parts: list[tuple[Ints, Listed]] = []
     for at in range(n):
-        place = np.array([at])
-        rows = item_row[place, : (item_row[at] >= 0).sum()]
-        one = signals.take(place).lists(np.arange(rows.shape[1])[None, :])
-        tilt = None if tilts is None else tilts[at]
-        parts.append((place, _told(one, rows, learned.fusion.forward(one), probability, tilt)))
+        rows = item_row[[at], : (item_row[at] >= 0).sum()]
+        one = _one(signals, item_row, at)
+        tilt = None if tilts is None else [tilts[at]]
+        told = _told(one, rows, learned.fusion.forward(one), probability, tilt)
+        parts.append((np.array([at]), told))
     return _joined(parts, n)
+
+
+def _one(signals: Signals, item_row: Rows, at: int) -> Signals:
+    """A single request, its list as long as it is."""
+    size = (item_row[at] >= 0).sum()
+    return signals.take(np.array([at])).lists(np.arange(size)[None, :])
 
 
 def _told(
@@ -150,14 +153,14 @@ def _told(
     item_row: Rows,
     fused: Fused,
     probability: Probability | None,
-    tilt: Doubles | None = None,
+    tilts: Tilts | None = None,
 ) -> Listed:
-    """What the learned model says of candidates, tilted where somebody who asks alone has a tilt."""
+    """What the learned model says of candidates, tilted for whom has a tilt."""
     score, doubt = fused.score, fused.uncertainty
     nothing = np.full_like(score, np.nan)
     # Of the blend's own score, which is what the calibrator has seen.
     chance = None if probability is None else probability.predict(score, signals)
-    tilted = None if tilt is None else tilt_of(one_scale(signals, score), tilt)[None]
+    tilted = _tilted(signals, item_row, score, tilts or ())
     if tilted is not None:
         score = (score + tilted.sum(axis=-1)).astype(np.float32)
     return Listed(
@@ -170,6 +173,19 @@ def _told(
         (signals, fused),
         tilted,
     )
+
+
+def _tilted(signals: Signals, item_row: Rows, score: Floats, tilts: Tilts) -> Doubles | None:
+    """What tilts add, ``(B, L, S)``; None where nobody has one."""
+    if all(tilt is None for tilt in tilts):
+        return None
+    added = np.zeros(signals.score.shape)
+    for at, tilt in enumerate(tilts):
+        if tilt is not None:
+            one = _one(signals, item_row, at)
+            size = one.mask.shape[1]
+            added[at, :size] = tilt_of(one_scale(one, score[[at], :size]), tilt)
+    return added
 
 
 def _plain(

@@ -9,15 +9,12 @@ import polars as pl
 
 from crossfade.data import Dataset, Queries
 from crossfade.data.continuing import has_session_ids
-from crossfade.data.schema import EVENT_COLUMNS
 from crossfade.data.sessions import SESSION_GAP_MINUTES
 from crossfade.online.asks import Ask, Event
 from crossfade.types import Bools, Floats, Rows, Times
 
 NEVER = np.iinfo(np.int64).min
 _GAP_US = round(SESSION_GAP_MINUTES * 60_000_000)
-_SAYS = ("event", "value", "played_ms", "skipped")
-"""What the target looks at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +136,9 @@ def _ids_of(dataset: Dataset) -> pl.Series | None:
 
 def strengths(events: Sequence[Event], dataset: Dataset) -> Floats:
     """How much each event counts by the target of a log, ``(n,)``."""
-    columns = {name: [getattr(event, name) for event in events] for name in _SAYS}
-    frame = pl.DataFrame(columns, {name: EVENT_COLUMNS[name] for name in _SAYS})
-    return frame.select(dataset.target.expression(list(_SAYS))).to_series().to_numpy()
+    of_event = dataset.target.of_event
+    found = [of_event(e.event, e.value, e.played_ms, skipped=e.skipped) for e in events]
+    return np.array(found, dtype=np.float32)
 
 
 def _not_in(old: Queries, item: Rows, time: Times) -> Bools:

@@ -10,6 +10,7 @@ from crossfade.service.config import ServiceConfig
 from crossfade.service.state import Service
 from crossfade.service.versions import Source
 from crossfade.service.wire import JsonLines
+from crossfade.threads import settle
 
 
 def serve(config: ServiceConfig, source: Source) -> None:
@@ -29,8 +30,10 @@ def serve(config: ServiceConfig, source: Source) -> None:
         config.host,
         config.port,
     )
+    app = create_app(service)
+    settle()
     uvicorn.run(
-        create_app(service),
+        app,
         host=config.host,
         port=config.port,
         access_log=False,  # a line of our own is written for each request

@@ -29,7 +29,7 @@ from crossfade.online import (
     Quality,
 )
 from crossfade.ranking import RankingConfig
-from crossfade.threads import alone
+from crossfade.threads import alone, settle
 
 T = TypeVar("T")
 
@@ -211,6 +211,7 @@ def _system(bundle: Path) -> LiveSystem:
     if not _here:
         with ThreadPoolExecutor(1, initializer=_stand_back) as loading:
             _here.append(loading.submit(load, bundle).result())
+        settle()
         alone()()  # other processes and the web server have the other cores
     return _here[0]
 

@@ -70,13 +70,16 @@ LOGIT = st.floats(-200, 200, width=32)
 def test_weights_are_the_softmax_however_extreme(bases: list[tuple[float, float, bool]]) -> None:
     gate, confidence, here = (np.array(part) for part in zip(*bases, strict=True))
     n = len(bases)
-    chance = confidence.astype(np.float32)[None, None]
-    one, none = np.ones((1, 1, n), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
-    score, weights, brought = none.copy(), np.empty_like(one), np.empty_like(one)
+    said = np.concatenate([gate, confidence, [0.0]]).astype(np.float32)[None, None]
+    one = np.ones((1, 1, n), dtype=np.float32)
+    (score, residual), (weights, chance, brought) = (
+        np.empty((2, 1, 1), np.float32),
+        np.stack([one] * 3),
+    )
     start = np.zeros(n, dtype=np.float32)
     _blend(
-        gate.astype(np.float32)[None, None], one, one, here[None, None], start, one[0, 0],
-        start, chance, none, score, weights, brought,
+        said, one, one, here[None, None], start, one[0, 0], start,
+        score, weights, chance, residual, brought,
     )  # fmt: skip
     if not here.any():
         assert np.isnan(weights).all()
@@ -96,4 +99,4 @@ def test_many_requests_are_answered_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("crossfade.fusion.gate.model.REQUESTS_AT_ONCE", 3)
     pieces = model.forward(signals)
     for key in ("score", "weights", "confidence", "residual", "brought"):
-        np.testing.assert_allclose(getattr(pieces, key), getattr(whole, key), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(getattr(pieces, key), getattr(whole, key))

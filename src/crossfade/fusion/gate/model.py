@@ -83,6 +83,11 @@ class MetaFusion(FusionModel[GateConfig]):
             output = network(batch)
             return gate_loss(output, network.static_weights(batch.there), batch, self.config)
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Of a `GateNetwork`; others multiply what they know of all requests at once."""
+        return isinstance(self._network, GateNetwork)
+
     def check(self, signals: Signals) -> None:
         """As in every model; scores that were not scaled are refused too.
 

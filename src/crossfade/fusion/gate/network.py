@@ -126,10 +126,15 @@ class GateNetwork(Gate):
         wide = functional.linear(user, shared, first.bias)
         return functional.linear(candidate, own).add_(wide[:, None, :])
 
-    def gate_logits(self, hidden: Tensor, batch: GateBatch) -> Tensor:  # noqa: ARG002
-        """What the last hidden layer says of each base, ``(B, L, S)``; a gate per person adds to it."""
+    def gate_logits(self, hidden: Tensor, batch: GateBatch) -> Tensor:
+        """What the last hidden layer says of each base, ``(B, L, S)``, and what is a person's own."""
         logits: Tensor = self.gate(hidden)
-        return logits
+        own = self.own(batch)
+        return logits if own is None else logits + own[:, None, :]
+
+    def own(self, batch: GateBatch) -> Tensor | None:  # noqa: ARG002
+        """What a gate per person adds for each base, ``(B, S)``; None where there is none."""
+        return None
 
 
 def masked_softmax(logits: Tensor, there: Tensor) -> Tensor:

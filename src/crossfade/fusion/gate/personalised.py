@@ -55,10 +55,10 @@ class PersonalNetwork(GateNetwork):
         lists = torch.from_numpy(n_lists).float()
         self.register_buffer("n_lists", torch.cat([torch.ones(1), lists]))
 
-    def gate_logits(self, hidden: Tensor, batch: GateBatch) -> Tensor:
-        """What everybody's gate says, and what is the asking user's own, ``(B, L, S)``."""
+    def own(self, batch: GateBatch) -> Tensor:
+        """The row of each asking user."""
         own: Tensor = self.person(batch.person)
-        return super().gate_logits(hidden, batch) + own[:, None, :]
+        return own
 
     def penalty(self, batch: GateBatch) -> Tensor:
         """Mean over the requests of ``|row|² / n``, n being the lists of the request's person.
