@@ -7,6 +7,7 @@ import uvicorn
 
 from crossfade.service.app import create_app
 from crossfade.service.config import ServiceConfig
+from crossfade.service.connections import limited
 from crossfade.service.state import Service
 from crossfade.service.versions import Source
 from crossfade.service.wire import JsonLines
@@ -22,6 +23,7 @@ def serve(config: ServiceConfig, source: Source) -> None:
     # Threads here wait for disks and processes; the loop shall not wait 5 ms for each of them.
     sys.setswitchinterval(0.0005)
     log_to_stderr()
+    _raise_the_limit_of_open_files()
     service = Service.start(config, source)
     logging.getLogger("crossfade.service").info(
         "version %s serves on http://%s:%d",
@@ -37,17 +39,27 @@ def serve(config: ServiceConfig, source: Source) -> None:
         log_config=None,
         server_header=False,
         proxy_headers=False,  # whoever wants a caller's address from a header would believe anybody
-        limit_concurrency=config.max_connections,
+        http=limited(config, service.meters),
+        ws="none",  # there are no web sockets here, and they would be outside of these limits
         timeout_graceful_shutdown=config.shutdown_s,
         timeout_keep_alive=30,
     )
 
 
 def log_to_stderr() -> None:
-    """One JSON object a line, of the service and of the server below it."""
+    """One JSON object a line, of the service and of what is below it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("crossfade", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
+
+
+def _raise_the_limit_of_open_files() -> None:
+    """As far as this process may: each connection is an open file, and 1,024 is a usual limit."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
