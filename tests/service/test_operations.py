@@ -10,7 +10,7 @@ from tests.online.updates.logs import fill, fit, of_hits, since
 from tests.service.conftest import Running, Start
 
 from crossfade.cli.app import run
-from crossfade.errors import StoreError
+from crossfade.errors import BundleError, StoreError
 from crossfade.hybrid import HybridModel
 from crossfade.online.updates import adapt
 from crossfade.store import Registry
@@ -81,6 +81,32 @@ def test_a_damaged_version_is_refused_and_the_old_one_serves_on(
         assert refused.json()["error"]["code"] == "bad_version"
     assert running.read.get("/v1/models").json()["version"] == first
     assert running.read.get("/v1/recommendations").status_code == 200
+
+
+def test_a_version_that_was_damaged_once_promoted_is_told_and_the_old_one_serves_on(
+    start: Start, registry: Path
+) -> None:
+    running = start(registry, reload_s=1e6)
+    first = running.service.versions.current().version
+    second = other_version(registry, first)
+    assert run(["registry", "promote", second, "--registry", str(registry)]) == 0
+    victim = max(Registry(registry).path(second).rglob("*.safetensors"))
+    content = victim.read_bytes()
+    victim.unlink()  # files are shared between versions
+    victim.write_bytes(content[:-100])
+    with pytest.raises(BundleError):
+        running.service.versions.refresh()
+    ready = running.nobody.get("/readyz")
+    assert (ready.status_code, ready.json()["version"]) == (200, first)  # lists are as good as ever
+    assert "the promoted version cannot serve" in ready.json()["problems"][0]
+    assert running.read.get("/v1/recommendations").json()["version"] == first
+    victim.write_bytes(content)
+    running.service.versions.refresh()
+    assert running.nobody.get("/readyz").json() == {
+        "status": "ok",
+        "version": second,
+        "problems": [],
+    }
 
 
 def test_what_another_process_promotes_serves_here_too(start: Start, registry: Path) -> None:
