@@ -7,10 +7,15 @@ import uvicorn
 
 from crossfade.service.app import create_app
 from crossfade.service.config import ServiceConfig
-from crossfade.service.connections import limited
+from crossfade.service.connections import UNHEARD, limited
 from crossfade.service.state import Service
 from crossfade.service.versions import Source
 from crossfade.service.wire import JsonLines
+
+logger = logging.getLogger("crossfade.service")
+
+FILES = 200
+"""Files that are open besides connections: the database, bundles, processes."""
 
 
 def serve(config: ServiceConfig, source: Source) -> None:
@@ -23,9 +28,9 @@ def serve(config: ServiceConfig, source: Source) -> None:
     # Threads here wait for disks and processes; the loop shall not wait 5 ms for each of them.
     sys.setswitchinterval(0.0005)
     log_to_stderr()
-    _raise_the_limit_of_open_files()
+    make_room(UNHEARD * config.max_connections + FILES)
     service = Service.start(config, source)
-    logging.getLogger("crossfade.service").info(
+    logger.info(
         "version %s serves on http://%s:%d",
         service.versions.current().version,
         config.host,
@@ -56,10 +61,20 @@ def log_to_stderr() -> None:
         logger.setLevel(logging.INFO)
 
 
-def _raise_the_limit_of_open_files() -> None:
-    """As far as this process may: each connection is an open file, and 1,024 is a usual limit."""
-    if sys.platform != "win32":
-        import resource
+def make_room(n_files: int) -> None:
+    """Let so many files be open, as each connection is one and 1,024 a usual limit; say so where they may not."""
+    if sys.platform == "win32":
+        return
+    import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < n_files:
+        logger.warning(
+            "max_connections may take %d open files, and %d are allowed; lower it, or raise the hard limit "
+            "(ulimit -Hn, LimitNOFILE)",
+            n_files,
+            hard,
+        )
