@@ -29,8 +29,10 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-attacks: $(STAMP)  ## many more made-up requests than the tests try, others each time (minutes)
-	CROSSFADE_EXAMPLES=300 $(BIN)/pytest -s tests/service/test_contract.py
+ATTACKS := contract sockets attacks clock outages doors memory operations
+attacks: $(STAMP)  ## all attacks, and many more made-up requests than the tests try, others each time (minutes)
+	CROSSFADE_EXAMPLES=300 $(BIN)/pytest -rA $(ATTACKS:%=tests/service/test_%.py) \
+		tests/store/log/test_kills.py tests/store/log/test_faults.py tests/store/log/test_model.py
 
 bench: $(STAMP)  ## every benchmark table under benchmarks/ (most of a day)
 	$(BIN)/python -m benchmarks

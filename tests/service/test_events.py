@@ -62,6 +62,19 @@ def test_the_same_key_counts_once_and_with_other_content_is_a_conflict(running: 
     assert both.status_code == 422
 
 
+def test_an_event_of_now_may_be_sent_again_too(running: Running) -> None:
+    event = {"user_id": "u", "item_id": "i"}
+    headers = {"Idempotency-Key": "k1"}
+    first = running.write.post("/v1/events", json=event, headers=headers).json()
+    again = running.write.post("/v1/events", json=event, headers=headers)
+    assert (again.status_code, again.json()) == (201, {**first, "duplicate": True})
+    batch = {"events": [{**event, "key": "k1"}]}
+    assert running.write.post("/v1/events/batch", json=batch).json()["events"] == [again.json()]
+    dated = {**event, "timestamp": "2024-05-01T10:00:00Z"}
+    assert running.write.post("/v1/events", json=dated, headers=headers).status_code == 409
+    assert len(running.service.log.events_of(user_id="u")) == 1
+
+
 def test_of_a_batch_all_events_are_taken_or_none(running: Running) -> None:
     good = {"user_id": "u", "item_id": "i"}
     done = running.write.post("/v1/events/batch", json={"events": [good, good]})

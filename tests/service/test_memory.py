@@ -1,6 +1,7 @@
 """What is kept of people in memory: all that a list may rest on, in little room that is bounded."""
 
 import gc
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_people_who_come_in_any_number_push_out_who_was_not_asked_about_for_long
 def test_a_storm_of_events_of_one_person_leaves_the_newest_in_memory_and_all_in_the_log(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = start(max_events=50)
+    running = start(max_events=50, keys=False)
     read = list[int]()
     find = running.service.log.events_of
 
@@ -113,4 +114,32 @@ def test_a_storm_of_events_of_one_person_leaves_the_newest_in_memory_and_all_in_
     assert running.service.log.last_sequence() == 3_000
     running.service.people.clear()
     assert running.read.post("/v1/recommendations", json=who).json()["n_live"] == 50
-    assert read[-1] == 50  # others wait while it is read
+    assert running.nobody.get("/dashboard/history", params=who).status_code == 200
+    assert max(read) == 50  # others wait while it is read
+
+
+@pytest.mark.slow
+def test_lists_of_one_person_with_twenty_thousand_events_take_no_longer_than_with_five_hundred(
+    start: Start,
+) -> None:
+    running = start(max_events=500, keep_features=0)
+    items = running.model.dataset.item_ids.ids.to_list()
+
+    def tell(user_id: str, n: int) -> None:
+        events = [{"user_id": user_id, "item_id": items[at % 300]} for at in range(n)]
+        done = running.write.post("/v1/events/batch", json={"events": events})
+        assert done.status_code == 201
+
+    def seconds(user_id: str) -> float:
+        began = time.process_time()
+        for _ in range(10):
+            running.service.people.clear()  # read from the log as well
+            told = running.read.post("/v1/recommendations", json={"user_id": user_id}).json()
+            assert told["n_live"] == 500
+        return time.process_time() - began
+
+    tell("busy", 500)
+    for _ in range(20):
+        tell("storm", 1_000)
+    seconds("busy")
+    assert min(seconds("storm") for _ in range(3)) < 1.5 * min(seconds("busy") for _ in range(3))

@@ -1,5 +1,6 @@
 """Versions that change under way, health, and what is counted."""
 
+import resource
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from tests.online.updates.logs import fill, fit, of_hits, since
 from tests.service.conftest import Running, Start
 
 from crossfade.cli.app import run
-from crossfade.errors import StoreError
+from crossfade.errors import BundleError, StoreError
 from crossfade.hybrid import HybridModel
 from crossfade.online.updates import adapt
+from crossfade.service.run import make_room
 from crossfade.store import Registry
 
 
@@ -83,6 +85,32 @@ def test_a_damaged_version_is_refused_and_the_old_one_serves_on(
     assert running.read.get("/v1/recommendations").status_code == 200
 
 
+def test_a_version_that_was_damaged_once_promoted_is_told_and_the_old_one_serves_on(
+    start: Start, registry: Path
+) -> None:
+    running = start(registry, reload_s=1e6)
+    first = running.service.versions.current().version
+    second = other_version(registry, first)
+    assert run(["registry", "promote", second, "--registry", str(registry)]) == 0
+    victim = max(Registry(registry).path(second).rglob("*.safetensors"))
+    content = victim.read_bytes()
+    victim.unlink()  # files are shared between versions
+    victim.write_bytes(content[:-100])
+    with pytest.raises(BundleError):
+        running.service.versions.refresh()
+    ready = running.nobody.get("/readyz")
+    assert (ready.status_code, ready.json()["version"]) == (200, first)  # lists are as good as ever
+    assert "the promoted version cannot serve" in ready.json()["problems"][0]
+    assert running.read.get("/v1/recommendations").json()["version"] == first
+    victim.write_bytes(content)
+    running.service.versions.refresh()
+    assert running.nobody.get("/readyz").json() == {
+        "status": "ok",
+        "version": second,
+        "problems": [],
+    }
+
+
 def test_what_another_process_promotes_serves_here_too(start: Start, registry: Path) -> None:
     running = start(registry, reload_s=0.05)
     first = running.service.versions.current().version
@@ -148,6 +176,33 @@ def test_requests_events_and_lists_are_counted(running: Running) -> None:
     )
     assert "/nowhere" not in text  # a stranger must not be able to grow the list of routes
     assert "crossfade_lists_total" in text
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "set_to", "n_said"),
+    [
+        (1_024, 9_000, (4_200, 9_000), 0),
+        (1_024, resource.RLIM_INFINITY, (4_200, resource.RLIM_INFINITY), 0),
+        (8_000, 9_000, None, 0),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None, 0),
+        (1_024, 2_048, (2_048, 2_048), 1),
+        (2_048, 2_048, None, 1),
+    ],
+)
+def test_there_is_room_for_the_files_of_all_connections_or_it_is_said(
+    soft: int,
+    hard: int,
+    set_to: tuple[int, int] | None,
+    n_said: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = list[tuple[int, int]]()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: told.append(limits))
+    make_room(4_200)
+    assert told == ([] if set_to is None else [set_to])
+    assert len(caplog.records) == n_said
 
 
 def test_too_many_that_wait_are_told_to_come_again(start: Start) -> None:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from crossfade.service import (
@@ -54,12 +56,14 @@ def create_app(service: Service) -> ASGIApp:
         responses=WRONG,  # type: ignore[arg-type]
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the caller names
     )
     app.state.service = service
     faults.install(app)
     for part in (lists, events, experiments, items, users, operations, monitoring):
         app.include_router(part.router)
     app.mount("/dashboard", create_dashboard(service))
+    app.add_route("/dashboard", _home, include_in_schema=False)
     if service.config.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -68,3 +72,7 @@ def create_app(service: Service) -> ASGIApp:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
     return Wire(app, service.config, service.meters)
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/dashboard/")

@@ -32,7 +32,12 @@ class ServiceConfig(Settings):
     )
     burst: int = Field(1000, ge=1, description="Requests that one key may make at once.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest body of a request.")
-    body_timeout_s: float = Field(10, gt=0, description="Longest that a body may take to come in.")
+    body_timeout_s: float = Field(
+        10,
+        gt=0,
+        description="Longest that the head of a request and then its body may take to come in, "
+        "and an answer to be taken in.",
+    )
     max_connections: int = Field(
         2_000, ge=1, description="Connections at once; what comes on top is told to come again."
     )

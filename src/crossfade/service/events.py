@@ -75,7 +75,10 @@ def append(service: Service, messages: Sequence[EventMessage]) -> list[EventAnsw
 
 
 def _forget(service: Service, person: Person) -> ForgetAnswer:
-    gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=now_us())
+    now, newest = now_us(), service.versions.current().newest_us
+    # What serves learned from them, also where the clock went back to before that.
+    at = now if newest is None else max(now, newest)
+    gone = service.log.forget(user_id=person.user_id, session_id=person.session_id, now_us=at)
     service.people.clear()  # sessions that somebody was in are forgotten with them
     service.heads.clear()
     return ForgetAnswer(**vars(gone))

@@ -6,6 +6,8 @@ from crossfade.monitoring import MonitorReport
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _MEASURE = ("measure", "of")
 REPORTED = {
     "report_time_seconds": ("When the newest monitoring report was stored.", ("version",)),
@@ -113,7 +115,8 @@ class Meters:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request is over."""
-        self._seconds.labels(route, method, str(status)).observe(seconds)
+        known = method if method in METHODS else "other"  # a stranger may call one anything
+        self._seconds.labels(route, known, str(status)).observe(seconds)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

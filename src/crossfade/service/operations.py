@@ -43,12 +43,15 @@ async def healthy() -> State:
 @router.get("/readyz", responses={503: {"model": State}})
 async def ready(service: Running) -> Response:
     """Whether lists can be made and reactions taken."""
-    problems = await asyncio.to_thread(_problems, service)
-    version = service.versions.current().version
-    state = State(status="not ready" if problems else "ok", version=version, problems=problems)
-    return Response(
-        state.model_dump_json(), 503 if problems else 200, media_type="application/json"
+    broken = await asyncio.to_thread(_problems, service)
+    # A promoted version that cannot serve is told, but the one before it answers as well as ever.
+    refused = [] if service.versions.problem is None else [service.versions.problem]
+    state = State(
+        status="not ready" if broken else "ok",
+        version=service.versions.current().version,
+        problems=[*broken, *refused],
     )
+    return Response(state.model_dump_json(), 503 if broken else 200, media_type="application/json")
 
 
 @router.get(

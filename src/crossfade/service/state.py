@@ -1,5 +1,6 @@
 """Everything one running service holds, and how it begins and ends."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ class Service:
         )
 
         async def look_up(presented: str) -> ApiKey | None:
-            return log.key(presented, now_us())
+            return await asyncio.to_thread(log.key, presented, now_us())
 
         people = People(log, config.max_people, config.max_events)
         return cls(

@@ -1,7 +1,8 @@
 """Fills a disk that has room for little: ``python filling.py URL``, in a process of its own.
 
 The disk is a limit on the size of files. Prints one JSON document: what was acknowledged while there was
-room, what the refused call said, how many more were refused, and what was acknowledged afterwards.
+room, what the refused call said, how many more were refused, a check among them, and what was acknowledged
+afterwards.
 """
 
 import json
@@ -42,6 +43,11 @@ def main(url: str) -> None:
             acknowledged.append(number)
         except StoreError:
             n_refused += 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, most))  # not even for one page
+    try:
+        log.check()
+    except StoreError:
+        n_refused += 1
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     log.check()
     log.append(batch(2000), 0)

@@ -77,6 +77,13 @@ def test_a_clock_that_goes_back_ends_nothing_before_it_began(log: Log) -> None:
     assert log.experiments.get("shelf").stopped_us == NOW
 
 
+def test_what_begins_while_the_clock_is_back_comes_after_those_there_are(log: Log) -> None:
+    for number, name in enumerate(("shelf", "colour", "border")):
+        begin(log, experiment(name), NOW - number * DAY)
+    assert [one.name for one in log.experiments.every()] == ["shelf", "colour", "border"]
+    assert log.experiments.get("border").started_us == NOW - 2 * DAY
+
+
 def test_what_is_analysed_is_what_the_log_holds(log: Log) -> None:
     begin(log, experiment(), NOW)
     log.add_impressions(

@@ -212,7 +212,7 @@ def test_a_full_disk_takes_nothing_that_was_acknowledged(file: Path) -> None:
     assert "disk" in seen["said"] or "make room" in seen["said"]
     assert "\n" not in seen["said"]
     assert len(seen["acknowledged"]) > 3
-    assert seen["n_refused"] == 5
+    assert seen["n_refused"] == 6
     with Log.open(url) as log:
         events = log.events_after(0, 10**6)
     numbers = [stored.event.time_us for stored in events]

@@ -67,6 +67,13 @@ def test_sequences_count_up_in_the_order_handed_in(log: Log) -> None:
     assert [stored.event.item_id for stored in log.events_after(1, 3)] == ["t1", "t2", "t0"]
 
 
+def test_a_look_whether_it_can_be_written_leaves_everything_as_it_was(log: Log) -> None:
+    log.append([PLAY], NOW)
+    log.check()
+    assert log.last_sequence() == 1
+    assert log.append(plays("ann", 1), NOW)[0].sequence == 2
+
+
 def test_nothing_is_kept_of_an_empty_batch(log: Log) -> None:
     assert log.append([], NOW) == []
     assert log.last_sequence() == 0
@@ -116,6 +123,20 @@ def test_the_same_event_under_the_same_key_is_kept_once(log: Log) -> None:
     again = log.append([replace(PLAY), *plays("ben", 1)], NOW + 1)
     assert again == [Appended(1, duplicate=True), Appended(2, duplicate=False)]
     assert log.events_after(0, 10)[0] == StoredEvent(1, NOW, PLAY)
+
+
+def test_an_event_of_now_is_the_same_when_it_is_sent_again_later(log: Log) -> None:
+    def at(time_us: int, received_us: int, item_id: str = "t1") -> Appended:
+        return log.append([replace(PLAY, time_us=time_us, item_id=item_id)], received_us)[0]
+
+    assert at(NOW, NOW) == Appended(1, duplicate=False)
+    for later in (NOW + 9, NOW, NOW - 9):
+        assert at(later, later) == Appended(1, duplicate=True)
+    assert at(NOW, NOW + 9) == Appended(1, duplicate=True)
+    for other in ((NOW + 1, NOW + 9), (NOW + 9, NOW + 9, "t2")):
+        with pytest.raises(ConflictError):
+            at(*other)
+    assert log.events_after(0, 9) == [StoredEvent(1, NOW, replace(PLAY, time_us=NOW))]
 
 
 def test_a_batch_may_hold_an_event_twice(log: Log) -> None:
@@ -286,6 +307,23 @@ def test_a_restored_backup_is_cleaned_of_whom_was_forgotten_since(log: Log) -> N
     assert log.clean(stones).events == 5
     assert [stored.sequence for stored in log.events_after(0, 99)] == [back_again[0].sequence]
     assert log.tombstones() == stones
+
+
+def test_who_is_forgotten_by_a_clock_that_went_back_is_in_no_restored_backup(log: Log) -> None:
+    for _ in range(2):  # the second time as a backup would
+        log.append([*plays("ann", 2, "s1"), *plays(None, 1, "s1")], NOW)
+        log.add_impressions([shown("r1", "ann", NOW + 7)])
+        log.append(plays("ben", 1, "s2"), NOW + 9)
+        log.forget(user_id="ann", session_id="s2", now_us=NOW - 1_000)
+        stones = log.tombstones()
+        assert log.forgotten(user_id="ann") == NOW + 7
+        assert log.forgotten(session_id="s2") == NOW + 9
+    log.append([*plays("ann", 2, "s1"), *plays(None, 1, "s1")], NOW)
+    log.add_impressions([shown("r1", "ann", NOW + 7)])
+    log.append(plays("ben", 1, "s2"), NOW + 9)
+    assert log.clean(stones).events == 4
+    assert log.events_after(0, 9) == []
+    assert log.impressions_of(user_id="ann") == []
 
 
 # -- closing -------------------------------------------------------------------------------

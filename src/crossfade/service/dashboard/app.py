@@ -39,7 +39,7 @@ HEADERS = {
 
 def create_dashboard(service: Service) -> ASGIApp:
     """The pages of a running service."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.service = service
     app.state.sessions = sessions = Sessions(service.log)
     look_up = None if service.door.open else sessions.key

@@ -28,7 +28,9 @@ async def history(request: Request, service: Running) -> Response:
     make = ask_of(service, asked.request(), now_us())
     events = await asyncio.to_thread(lambda: live.history(make(live), N_EVENTS))
     stored = await asyncio.to_thread(
-        lambda: service.log.events_of(user_id=user_id, session_id=session_id)
+        lambda: service.log.events_of(
+            user_id=user_id, session_id=session_id, limit=service.config.max_events, newest=True
+        )
     )
     kinds = {(one.event.item_id, one.event.time_us): one.event.event for one in stored}
     lists = [

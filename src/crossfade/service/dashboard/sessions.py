@@ -1,5 +1,6 @@
 """Whom a browser stands for: a signed cookie that names a key and ends, never the key itself."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -62,7 +63,7 @@ class Sessions:
         ):
             return None
         now = time.time()
-        every = self._log.keys()
+        every = await asyncio.to_thread(self._log.keys)
         found = [key for key in every if key.id == parts[1]]
         if now >= int(parts[2]) or not found or found[0].revoked_us is not None:
             return None

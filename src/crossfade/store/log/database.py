@@ -89,7 +89,13 @@ class Database:
         Raises:
             StoreError: If that cannot be done.
         """
-        self.write(lambda connection: connection.execute(text("UPDATE log_state SET salt = salt")))
+
+        def there_and_back(connection: Connection) -> None:
+            # SQLite writes nothing where a value stays as it is, so a full disk would go unnoticed.
+            connection.execute(text("UPDATE log_state SET last_sequence = last_sequence + 1"))
+            connection.execute(text("UPDATE log_state SET last_sequence = last_sequence - 1"))
+
+        self.write(there_and_back)
 
     def wipe(self) -> bool:
         """Bring everything committed into the file of SQLite itself; deleted bytes are then gone.

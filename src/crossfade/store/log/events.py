@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def append(connection: Connection, new: Sequence[NewEvent], received_us: int) ->
             if event.key is not None:
                 known[event.key] = StoredEvent(sequence, received_us, event)
             appended.append(Appended(sequence, duplicate=False))
-        elif first.event == event:
+        elif _same(first, event, received_us):
             appended.append(Appended(first.sequence, duplicate=True))
         else:
             raise ConflictError(
@@ -45,6 +46,13 @@ def append(connection: Connection, new: Sequence[NewEvent], received_us: int) ->
         connection.execute(insert(events), rows)
         connection.execute(update(log_state).values(last_sequence=sequence))
     return appended
+
+
+def _same(first: StoredEvent, event: NewEvent, received_us: int) -> bool:
+    """Whether an event is there already; one that happened as it came in comes in later when it is sent again."""
+    if first.event.time_us == first.received_us and event.time_us == received_us:
+        event = replace(event, time_us=first.event.time_us)
+    return first.event == event
 
 
 def find_of(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, select, union
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, union
 
 from crossfade.errors import ConflictError, DataError, UnknownIdError
 from crossfade.store.log.database import Database
@@ -94,7 +94,10 @@ class Experiments:
                     f'there is or was an experiment "{name}", and its name decides who is where; '
                     "take another one"
                 )
-            connection.execute(insert(experiments), {**row, "created_us": now_us})
+            last = connection.scalar(select(func.max(experiments.c.created_us)))
+            # Also by a clock that went back it comes after those there are, which have first choice.
+            created_us = now_us if last is None else max(now_us, last + 1)
+            connection.execute(insert(experiments), {**row, "created_us": created_us})
             _take(connection, name, 0, step)
 
         self._database.write(change)

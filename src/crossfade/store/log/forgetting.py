@@ -56,7 +56,11 @@ def forget(
     if session_id is not None:
         targets += [("session", session_id)]
     salt = connection.scalars(select(log_state.c.salt)).one()
-    _bury(connection, [Tombstone(salt, _digest(salt, *target), now_us) for target in targets])
+    stones = [
+        Tombstone(salt, _digest(salt, *target), max(now_us, _newest(connection, *target)))
+        for target in targets
+    ]
+    _bury(connection, stones)
     return _delete(connection, [(*target, MOST) for target in targets])
 
 
@@ -146,6 +150,14 @@ def _delete(connection: Connection, targets: Iterable[tuple[Kind, str, int]]) ->
             where = (*_rows_of(table, kind, id_), TIMES[table] <= until_us)
             n[table] += connection.execute(delete(table).where(*where)).rowcount
     return n[events], n[impressions], n[users], n[heads]
+
+
+def _newest(connection: Connection, kind: Kind, id_: str) -> int:
+    """When the newest row came: where a clock went back since, a backup's rows must not outlive it."""
+    tables = _naming("user_id" if kind == "user" else "session_id")
+    queries = [select(func.max(TIMES[one])).where(*_rows_of(one, kind, id_)) for one in tables]
+    times = [connection.scalar(query) for query in queries]
+    return max((time for time in times if time is not None), default=-MOST)
 
 
 def _rows_of(table: Table, kind: Kind, id_: str) -> list[ColumnElement[bool]]:

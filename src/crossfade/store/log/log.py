@@ -111,7 +111,8 @@ class Log:
 
         Returns:
             What became of each. One whose key is there already with the same content is a duplicate
-            and is not kept twice; after `forget` its key is free again.
+            and is not kept twice; after `forget` its key is free again. The time is no part of that
+            content where it is that of coming in: such an event is sent again later.
 
         Raises:
             ConflictError: If a key stands for another event, in the log or among these.
