@@ -29,10 +29,21 @@ class Arm(Settings):
         description="Settings of `[ranking]` that it changes; those not named stay as the system has them.",
     )
 
+    adapt: bool | None = Field(
+        None,
+        description="Whether its lists adapt to each person's reactions; left out, as the service says.",
+    )
+
     @property
     def changes(self) -> dict[str, Any]:
         """The settings of a list that it changes, by name."""
         return self.ranking.model_dump(exclude_unset=True)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All that it changes, by name."""
+        own = {"adapt": self.adapt}
+        return {name: value for name, value in own.items() if value is not None} | self.changes
 
     @field_serializer("ranking")
     def _only_what_is_said(self, ranking: RankingConfig) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +24,16 @@ class Part:
         experiment: Its name; None where they are in none.
         arm: Its name.
         changes: The settings of a list that the arm changes.
+        adapt: Whether lists adapt to their reactions; None leaves that to the service.
     """
 
     experiment: str | None = None
     arm: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    adapt: bool | None = None
+
+
+IN_NONE = Part()
 
 
 class Assigning:
@@ -38,27 +41,19 @@ class Assigning:
 
     Args:
         log: Where they are.
-        every_s: How often to look, in seconds.
-        clock: Seconds that never go back.
 
     Attributes:
         analysing: Held by whoever works out what an experiment says.
     """
 
-    def __init__(
-        self, log: Log, every_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._log, self._every_s, self._clock = log, every_s, clock
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self.analysing = asyncio.Lock()
         self._running: Sequence[Experiment] = ()
-        self._read_s = -math.inf
         self.read()
 
-    async def part(self, who: Who) -> Part:
+    def part(self, who: Who) -> Part:
         """The arm somebody is in, of the oldest experiment that has a place for them."""
-        if self._clock() - self._read_s >= self._every_s:
-            self._read_s = self._clock()  # those who come meanwhile go by what is known
-            await asyncio.to_thread(self.read)
         for experiment in self._running:
             unit_id = who.user_id if experiment.unit == "user" else who.session_id
             if unit_id is None:
@@ -67,13 +62,18 @@ class Assigning:
             found = place(experiment.name, unit_id, experiment.traffic, weights)
             if found is not None:
                 arm = experiment.arms[found]
-                return Part(experiment.name, arm.name, arm.changes)
-        return Part()
+                return Part(experiment.name, arm.name, arm.changes, arm.adapt)
+        return IN_NONE
 
     def read(self) -> None:
         """Look now which experiments run; where that cannot be told, those known go on."""
-        self._read_s = self._clock()
         try:
             self._running = running(self._log)
         except CrossfadeError:  # lists are made all the same
             logger.exception("experiments cannot be looked up; those known go on")
+
+    async def watch(self, every_s: float) -> None:
+        """Follow what other processes begin and stop, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await asyncio.to_thread(self.read)

@@ -16,7 +16,7 @@ from crossfade.errors import ConfigError
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask, as_shown
 from crossfade.service.asking import Running, needs
-from crossfade.service.assigning import Part
+from crossfade.service.assigning import IN_NONE, Part
 from crossfade.service.impressions import kept
 from crossfade.service.messages import (
     MAX_K,
@@ -73,7 +73,7 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
 async def looked_at(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """The list of somebody for whoever looks on: it is part of no experiment, and counts nowhere as shown."""
     version, answer = await service.answering.ask(ask_of(service, asked, now))
-    return _told(uuid.uuid4().hex, version, answer, Part())
+    return _told(uuid.uuid4().hex, version, answer, IN_NONE)
 
 
 @router.get("/recommendations", response_model=ListAnswer)
@@ -86,7 +86,7 @@ async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running
 async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
     live = service.versions.current()
-    make = ask_of(service, asked, now_us())
+    make = ask_of(service, asked, now_us(), service.assigning.part(_who(asked)))
     found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
@@ -95,7 +95,7 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
 async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
     live = service.versions.current()
-    make = ask_of(service, asked, now_us())
+    make = ask_of(service, asked, now_us(), service.assigning.part(_who(asked)))
     found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
@@ -126,10 +126,10 @@ async def _answered(
     """The list with the version that made it, by the arm of the experiment that somebody is in."""
     # Who says how lists are to be made gets them so, and is part of no experiment.
     own = asked.diversity is not None
-    part = Part() if own else await service.assigning.part(_who(asked))
+    part = IN_NONE if own else service.assigning.part(_who(asked))
     try:
         return *await service.answering.ask(
-            ask_of(service, asked, now, part.changes, features=features)
+            ask_of(service, asked, now, part, features=features)
         ), part
     except ConfigError as error:
         if part.experiment is None:
@@ -138,7 +138,7 @@ async def _answered(
         found = await service.answering.ask(ask_of(service, asked, now, features=features))
         service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
         logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
-        return *found, Part()
+        return *found, IN_NONE
 
 
 def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:
@@ -165,11 +165,12 @@ def ask_of(
     service: Service,
     asked: PersonRequest,
     now: int,
-    changes: Mapping[str, Any] | None = None,
+    part: Part = IN_NONE,
     *,
     features: bool = False,
 ) -> Callable[[System], Ask]:
-    """Makes the request to a system in a thread, since it may read the log."""
+    """Makes the request to a system in a thread, since it may read the log; for somebody in an arm, its way."""
+    adapts = service.heads.adapts(part)
 
     def make(live: System) -> Ask:
         who = _who(asked)
@@ -180,16 +181,16 @@ def ask_of(
             now_us=now,
             context=asked.context,
             features=features,
-            head=None if who == Who() else service.heads.of(who),
+            head=None if who == Who() or not adapts else service.heads.of(who),
         )
         if not isinstance(asked, ListRequest):
             return ask
-        return _with_list(live, ask, asked, changes, service.unavailable.ids)
+        return _with_list(live, ask, asked, part.changes, service.unavailable.ids)
 
     return make
 
 
-def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:
+def as_changed(live: System, ask: Ask, changes: Mapping[str, Any]) -> Ask:
     """A request for a list by the settings of a system, some of them changed."""
     return replace(ask, ranking=live.ranking.changed(**changes) if changes else None)
 
@@ -198,7 +199,7 @@ def _with_list(
     live: System,
     ask: Ask,
     asked: ListRequest,
-    changes: Mapping[str, Any] | None,
+    changes: Mapping[str, Any],
     unavailable: tuple[str, ...],
 ) -> Ask:
     if asked.diversity is not None:

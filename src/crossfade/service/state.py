@@ -71,6 +71,7 @@ class Service:
             return log.key(presented, now_us())
 
         people = People(log, config.max_people, config.max_events)
+        assigning = Assigning(log)
         return cls(
             config,
             log,
@@ -78,9 +79,9 @@ class Service:
             people,
             Unavailable(log),
             answering,
-            Assigning(log, config.reload_s),
+            assigning,
             Impressions(log, meters),
-            Heads(log, people, versions.current, config, meters, clock=now_us),
+            Heads(log, people, versions.current, config, meters, part=assigning.part, clock=now_us),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )
