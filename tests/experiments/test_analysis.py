@@ -32,7 +32,7 @@ def experiment(**changed: Any) -> Experiment:
 
 
 def lists(*rows: tuple[str, int, str, str, list[str]]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), LISTS, orient="row")
+    return pl.DataFrame([(*row, "v1") for row in rows], LISTS, orient="row")
 
 
 def event(

@@ -1,13 +1,32 @@
 """Arms that switch adaptation, or that another version answers."""
 
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tests.online.systems import cut, fit, world
 from tests.service.conftest import Running, Start
 from tests.service.reacting import EASY, USER, WHO, asked, counting, follow, ids, put, react
 
+from crossfade.errors import BundleError
+from crossfade.experiments import Experiment
 from crossfade.experiments.assignment import place
+from crossfade.experiments.kept import begin
+from crossfade.hybrid import HybridModel
+from crossfade.meta.serving import Filters
+from crossfade.online import Answer, Ask, LiveSystem
+from crossfade.service import beside
+from crossfade.service.state import now_us
+from crossfade.service.workers import System
+from crossfade.store import Registry
 
 ADAPTED = {"heads": EASY, "adapt_share": 1.0}
 
@@ -18,15 +37,45 @@ def bundle(learned_bundle: Path) -> Path:
     return learned_bundle
 
 
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A system without a learned blend, in which other items and users have other rows."""
+    log = cut(world(n_tracks=400))[0]
+    log = log.without_items(np.arange(30, dtype=np.int32)).without_users(
+        np.arange(3, dtype=np.int32)
+    )
+    directory = tmp_path_factory.mktemp("small") / "bundle"
+    fit(log, min_requests=10**6).save(directory)
+    return directory
+
+
+@pytest.fixture
+def registry(small: Path, learned_bundle: Path, tmp_path: Path) -> Registry:
+    """Both versions; the small one serves."""
+    made, now = Registry(tmp_path / "registry"), datetime.now(UTC)
+    versions = [made.adopt(place, now) for place in (small, learned_bundle)]
+    made.promote(versions[0], now)
+    return made
+
+
+def versions_of(registry: Registry) -> tuple[str, str]:
+    """The one that serves at first, and the other one."""
+    newest, oldest = registry.versions()
+    return oldest.version, newest.version
+
+
+def experiment(arm: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Settings that have ``USER`` in this arm."""
+    name = next(n for n in (f"try-{i}" for i in range(99)) if place(n, USER, 1.0, [1, 1]) == 1)
+    return {"name": name, "arms": [{"name": "as-is"}, {"name": "other", **arm}],
+            "minimal_effect": 0.1, "planned": 1000, **more}  # fmt: skip
+
+
 def begun(running: Running, arm: dict[str, Any]) -> str:
     """Begin an experiment that has ``USER`` in this arm; its name."""
-    name = next(n for n in (f"try-{i}" for i in range(99)) if place(n, USER, 1.0, [1, 1]) == 1)
-    settings = {"name": name, "arms": [{"name": "as-is"}, {"name": "other", **arm}],
-                "minimal_effect": 0.1, "planned": 1000}  # fmt: skip
-    done = running.admin.post("/v1/experiments", json=settings)
+    done = running.admin.post("/v1/experiments", json=experiment(arm))
     assert done.status_code == 201, done.text
-    assert done.json()["settings"]["arms"][1]["name"] == "other"
-    return name
+    return str(done.json()["name"])
 
 
 def in_control(name: str) -> str:
@@ -79,3 +128,218 @@ def test_an_arm_without_adaptation_serves_what_a_service_without_it_would(start:
     react(running, ids(told)[0], user_id=control)
     assert running.service.heads.settled(10)
     assert stored(running, control) is not None
+
+
+# -- another version -----------------------------------------------------------------------
+
+
+def test_an_arm_is_answered_by_its_version_and_that_is_written_down(
+    start: Start, registry: Registry
+) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+    name = begun(running, {"version": second})
+    gone = ids(asked(running))[0]
+    assert running.write.put(
+        "/v1/item", params={"item_id": gone}, json={"available": False}
+    ).is_success
+    react(running, ids(asked(running))[3])
+    told = asked(running, explain=True)
+    assert (told["arm"], told["version"]) == ("other", second)
+    events = running.service.people.recent(WHO).events
+    filters = Filters((gone,), None, ())
+    (alone,) = LiveSystem(HybridModel.load(registry.path(second))).answer(
+        [Ask(USER, events, now_us=now_us(), filters=filters)]
+    )
+    assert isinstance(alone, Answer)
+    assert ids(told) == [line.item_id for line in alone.recommendations]
+    assert told["n_history"] == alone.n_history > told["n_live"] == 1
+    control = in_control(name)
+    other = asked(running, user_id=control)
+    assert (other["arm"], other["version"]) == ("as-is", first)
+    assert gone not in ids(other)
+    for place_, body in (
+        ("predictions", {"item_ids": [gone]}),
+        ("explanations", {"item_id": gone}),
+    ):
+        for user, version in ((USER, second), (control, first)):
+            answer = running.read.post(f"/v1/{place_}", json={"user_id": user, **body})
+            assert answer.json()["version"] == version
+    assert asked(running, user_id=USER, diversity=0.0)["version"] == first
+    running.service.impressions.close()
+    for one in (told, other):
+        shown = running.service.log.impression(one["request_id"])
+        assert shown is not None
+        assert (shown.version, shown.arm) == (one["version"], one["arm"])
+
+
+def test_who_waits_together_is_answered_each_by_their_own_version(
+    start: Start, registry: Registry
+) -> None:
+    running = start(registry.directory)
+    name = begun(running, {"version": versions_of(registry)[1]})
+    versions = dict(zip((in_control(name), USER), versions_of(registry), strict=True))
+    hold, answering = threading.Event(), running.service.answering
+    answering._pool.submit(hold.wait, 30)  # all that is asked meanwhile waits
+    seen: list[tuple[str, str]] = []
+
+    def ask(user: str) -> None:
+        seen.append((user, asked(running, user_id=user)["version"]))
+
+    threads = [threading.Thread(target=ask, args=(user,)) for user in list(versions) * 3]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: sum(map(len, answering._waiting.values())) == 6)
+    hold.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == sorted(list(versions.items()) * 3)
+    assert "crossfade_answered_together_count 2.0" in running.read.get("/metrics").text
+
+
+def test_an_arm_keeps_its_version_whatever_serves_and_lets_it_go_at_the_end(
+    start: Start, registry: Registry
+) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+    name = begun(running, {"version": first})
+    control = in_control(name)
+
+    def versions() -> list[str]:
+        return [asked(running, user_id=user)["version"] for user in (control, USER)]
+
+    assert versions() == [first, first]
+    # One system, not two, where both are the same version.
+    service = running.service
+    assert service.assigning.beside.held[first] is service.versions.current()
+    assert running.admin.post("/v1/models/promote", json={"version": second}).is_success
+    assert versions() == [second, first]
+    held = weakref.ref(service.assigning.beside.held[first])
+    assert running.admin.post("/v1/models/rollback").is_success
+    assert service.versions.current() is held()
+    assert versions() == [first, first]
+    assert running.admin.post("/v1/models/promote", json={"version": second}).is_success
+    service.impressions.close()
+    arms = running.read.get(f"/v1/experiments/{name}").json()["analysis"]["arms"]
+    assert [arm["versions"] for arm in arms] == [{first: 2, second: 1}, {first: 3}]
+    assert running.admin.post(f"/v1/experiments/{name}/stop").is_success
+    gc.collect()
+    assert held() is None
+    assert versions() == [second, second]
+
+
+def test_a_version_that_cannot_be_loaded_is_refused_and_nothing_is_harmed(
+    start: Start, registry: Registry
+) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+    before = asked(running)
+    damage(registry, second)
+    for version in (second, "no-such-version", "../small"):
+        arms = [{"name": "a", "version": first}, {"name": "b", "version": version}]
+        refused = running.admin.post("/v1/experiments", json=experiment({}, arms=arms))
+        assert refused.status_code == 409, refused.text
+        assert version in refused.json()["error"]["message"]
+    assert running.read.get("/v1/experiments").json()["experiments"] == []
+    assert not running.service.assigning.beside.held
+    assert asked(running)["items"] == before["items"]
+
+
+def test_a_process_that_dies_loading_a_version_harms_nothing(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+
+    def die(_: Path) -> System:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("crossfade.service.versions.load", die)
+    refused = running.admin.post("/v1/experiments", json=experiment({"version": second}))
+    assert refused.status_code == 409
+    assert "memory" in refused.json()["error"]["message"]
+    assert asked(running)["version"] == first
+
+
+def test_an_arm_that_could_never_adapt_is_refused(start: Start, registry: Registry) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+    refused = running.admin.post("/v1/experiments", json=experiment({"adapt": True}))
+    assert refused.status_code == 422
+    assert first in refused.json()["error"]["message"]
+    begun(running, {"adapt": True, "version": second})
+    react(running, ids(asked(running))[0])
+    head = running.service.heads.of(WHO)
+    assert head is not None
+    assert head.version == second
+
+
+def test_where_a_version_is_missing_nobody_takes_part_in_any_arm(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "RETRY_S", 0.0)
+    _, second = versions_of(registry)
+    mend = damage(registry, second)
+    running = start(registry.directory, reload_s=1000)
+    settings = experiment({"version": second})
+    name, log = settings["name"], running.service.log
+    begin(log, Experiment(**settings), now_us())
+    begin(log, Experiment(**{**experiment({}), "name": "next"}), now_us())
+    running.service.assigning.read()
+    for user in (USER, in_control(name)):
+        assert asked(running, user_id=user)["experiment"] is None
+    assert "checksum" in running.read.get(f"/v1/experiments/{name}").json()["problem"]
+    assert running.read.get("/v1/experiments/next").json()["problem"] is None
+    assert "crossfade_experiments_waiting 1.0" in running.read.get("/metrics").text
+    mend()
+    running.service.assigning.read()
+    assert asked(running)["version"] == second
+    assert running.read.get(f"/v1/experiments/{name}").json()["problem"] is None
+    # A service that begins later has it before it answers anybody.
+    assert asked(start(registry.directory, reload_s=1000))["version"] == second
+
+
+def test_where_a_version_is_lost_lists_come_without_it_and_are_part_of_nothing(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(registry.directory, reload_s=1000)
+    first, second = versions_of(registry)
+    name = begun(running, {"version": second})
+
+    def gone(*_: object) -> object:
+        raise BundleError("it is not there any more")
+
+    held = running.service.assigning.beside.held[second]
+    monkeypatch.setattr(held, "answer", gone)
+    for user in (USER, in_control(name)):
+        told = asked(running, user_id=user)
+        assert (told["version"], told["experiment"]) == (first, None)
+    running.service.impressions.close()
+    shown = running.service.log.impression(told["request_id"])
+    assert shown is not None
+    assert (shown.version, shown.experiment) == (first, None)
+    problem = running.read.get(f"/v1/experiments/{name}").json()["problem"]
+    assert problem == "it is not there any more"
+
+
+def test_one_bundle_has_no_other_version(start: Start) -> None:
+    refused = start().admin.post("/v1/experiments", json=experiment({"version": "v2"}))
+    assert refused.status_code == 422
+    assert "registry" in refused.json()["error"]["message"]
+
+
+def damage(registry: Registry, version: str) -> Callable[[], object]:
+    """Change a byte of a version; what is returned mends it."""
+    victim = max(registry.path(version).rglob("*.safetensors"))
+    whole = victim.read_bytes()
+    victim.unlink()  # files are shared between versions: this one alone is to be damaged
+    victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    return lambda: victim.write_bytes(whole)
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if there():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come")

@@ -18,9 +18,12 @@ from crossfade.experiments.kept import analysed, begin
 from crossfade.hybrid import HybridModel
 from crossfade.service import experiments
 from crossfade.service.assigning import IN_NONE, Assigning
+from crossfade.service.beside import Beside
 from crossfade.service.experiment_messages import Between
+from crossfade.service.meters import Meters
 from crossfade.service.people import Who
 from crossfade.service.state import now_us
+from crossfade.service.workers import System
 from crossfade.store.log import Log
 from crossfade.store.log.experiments import StoredExperiment
 
@@ -208,11 +211,15 @@ def test_what_is_not_known_goes_over_the_wire_as_null() -> None:
 # -- without a service ---------------------------------------------------------------------
 
 
+def no_version(version: str) -> System:
+    raise AssertionError(version)
+
+
 def test_the_oldest_experiment_that_has_a_place_takes_somebody(tmp_path: Path) -> None:
     with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
         for name, traffic in (("first", 0.3), ("second", 1.0)):
             begin(log, Experiment(**settings(name, traffic=traffic)), now_us())
-        assigning = Assigning(log)
+        assigning = Assigning(log, Beside(no_version), Meters())
         for i in range(40):
             part = assigning.part(Who(user_id=f"u{i}"))
             is_first = place("first", f"u{i}", 0.3, [1, 1]) is not None
@@ -226,6 +233,6 @@ def test_the_oldest_experiment_that_has_a_place_takes_somebody(tmp_path: Path) -
 def test_where_the_log_cannot_be_read_those_known_go_on(tmp_path: Path) -> None:
     with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
         begin(log, Experiment(**settings()), now_us())
-        assigning = Assigning(log)
+        assigning = Assigning(log, Beside(no_version), Meters())
     assigning.read()
     assert assigning.part(Who(user_id="u1")).experiment == "shelf"

@@ -1,7 +1,7 @@
 """What an experiment says so far: who counts, which arm does better, and whether to stop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +42,7 @@ class ArmResult:
         n_lists: Their lists.
         mean: Of the metric, each unit once; NaN where none counts.
         interval: Of the mean, for one look.
+        versions: What answered its lists, with how many, in the order in which they began to.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ArmResult:
     n_lists: int
     mean: float
     interval: Interval
+    versions: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -146,14 +148,17 @@ def _arm(experiment: Experiment, place: int, units: pl.DataFrame, lists: pl.Data
     name = experiment.arms[place].name
     mine = units.filter(pl.col("arm") == name)
     values = Moments.of(mine["value"].to_numpy())
+    shown = lists.filter(pl.col("arm") == name).sort("time_us", "request_id")
+    by = shown.group_by("version", maintain_order=True).len()
     return ArmResult(
         name,
         _shares(experiment)[place],
-        lists.filter(pl.col("arm") == name)["unit_id"].n_unique(),
+        shown["unit_id"].n_unique(),
         values.n,
         int(mine["n_lists"].sum()),
         values.mean,
         mean_interval(values, experiment.alpha),
+        dict(by.iter_rows()),
     )
 
 

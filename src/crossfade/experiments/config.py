@@ -29,6 +29,12 @@ class Arm(Settings):
         description="Settings of `[ranking]` that it changes; those not named stay as the system has them.",
     )
 
+    version: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Version of the registry that answers it to the end; left out, whichever serves.",
+    )
     adapt: bool | None = Field(
         None,
         description="Whether its lists adapt to each person's reactions; left out, as the service says.",
@@ -42,7 +48,7 @@ class Arm(Settings):
     @property
     def told(self) -> dict[str, Any]:
         """All that it changes, by name."""
-        own = {"adapt": self.adapt}
+        own = {"version": self.version, "adapt": self.adapt}
         return {name: value for name, value in own.items() if value is not None} | self.changes
 
     @field_serializer("ranking")
@@ -99,6 +105,11 @@ class Experiment(Settings):
         "that differed already; 0 does not look.",
     )
     target: Target = Field(Target(), description="Which events are wanted.")
+
+    @property
+    def versions(self) -> list[str]:
+        """Those that its arms ask for, sorted."""
+        return sorted({arm.version for arm in self.arms if arm.version is not None})
 
     @field_validator("arms")
     @classmethod

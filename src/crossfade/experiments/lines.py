@@ -1,7 +1,7 @@
 """What people read of an experiment: every number with how many units it rests on and how sure it is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crossfade.data.dataset import to_datetime
@@ -57,9 +57,21 @@ def told(stored: "StoredExperiment", experiment: Experiment, analysis: Analysis)
         for arm in analysis.arms
     ]
     lines += ["", *_table(rows)]
+    changed = changed_versions({arm.name: arm.versions for arm in analysis.arms})
+    lines += ["", *changed] if changed else []
     for one in analysis.comparisons:
         lines += ["", *_compared(one, analysis.arms[0].name)]
     return lines
+
+
+def changed_versions(by_arm: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A sentence for each arm whose lists are not all by one version; see `ArmResult.versions`."""
+    return [
+        f"{arm} was answered by {_listed(f'{version} ({n:,} lists)' for version, n in versions.items())}: "
+        "what served changed, and the arm stands for all of them."
+        for arm, versions in by_arm.items()
+        if len(versions) > 1
+    ]
 
 
 def _compared(one: Comparison, control: str) -> Sequence[str]:
@@ -72,6 +84,11 @@ def _compared(one: Comparison, control: str) -> Sequence[str]:
         f"  units needed         {needed}",
         f"  verdict              {MEANING[one.verdict]}",
     ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}"
 
 
 def _number(value: float, sign: str = "") -> str:

@@ -13,9 +13,10 @@ LISTS = pl.Schema(
         "unit_id": pl.String(),
         "arm": pl.String(),
         "item_ids": pl.List(pl.String()),
+        "version": pl.String(),
     }
 )
-"""Lists as they were shown, one a row; the arm is null where none answered."""
+"""Lists as they were shown, one a row; the arm is null where none answered; the version is what answered."""
 
 EVENTS = pl.Schema(
     {

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from crossfade.errors import CrossfadeError
+from crossfade.errors import BundleError, CrossfadeError
 from crossfade.online import Answer, Ask
 from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
@@ -23,6 +23,7 @@ Outcome = tuple[str, Answer | Exception]
 @dataclass(frozen=True, eq=False)
 class _Job:
     make: Callable[[System], Ask]
+    system: System | None
     future: asyncio.Future[tuple[str, Answer]]
     loop: asyncio.AbstractEventLoop
 
@@ -51,29 +52,34 @@ class Answering:
     ) -> None:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
         self._meters = meters
-        self._waiting: deque[_Job] = deque()
+        # What different versions are to answer waits apart, as one pass is made by one of them.
+        self._waiting: defaultdict[str | None, deque[_Job]] = defaultdict(deque)
         # For each process a thread that waits for it and one that has made its next pass, for it to go
         # on with. One that answers itself starts no others: other cores have the web server to do.
         begin = None if n_workers else alone()
         self._pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
 
-    async def ask(self, make: Callable[[System], Ask]) -> tuple[str, Answer]:
+    async def ask(
+        self, make: Callable[[System], Ask], system: System | None = None
+    ) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.
 
         Args:
             make: Makes the request; called in a thread, as it may read the log.
+            system: What is asked; None is what serves.
 
         Raises:
             Refusal: If too many wait already.
             CrossfadeError: What is wrong with this request.
         """
-        if len(self._waiting) >= self._max_waiting:
+        if sum(map(len, self._waiting.values())) >= self._max_waiting:
             raise Refusal(503, "too many requests wait; come again", 1)
         loop = asyncio.get_running_loop()
-        job = _Job(make, loop.create_future(), loop)
+        job = _Job(make, system, loop.create_future(), loop)
         self._meters.waiting.inc()
-        self._waiting.append(job)
-        self._pool.submit(self._pass).add_done_callback(_note)
+        line = self._waiting[None if system is None else system.version]
+        line.append(job)
+        self._pool.submit(self._pass, line).add_done_callback(_note)
         try:
             return await job.future
         finally:
@@ -83,27 +89,33 @@ class Answering:
         """Answer what waits, then end."""
         self._pool.shutdown()
 
-    def _pass(self) -> None:
-        """Answer what waits, up to so many; often another pass was quicker, and nothing does."""
-        jobs = self._taken()
+    def _pass(self, line: deque[_Job]) -> None:
+        """Answer what waits in a line, up to so many; often another pass was quicker, and nothing does."""
+        jobs = self._taken(line)
         if not jobs:
             return
         self._meters.together.observe(len(jobs))
         outcomes: Sequence[Outcome] = [("", RuntimeError("a pass failed"))] * len(jobs)
         try:
             outcomes = self._outcomes(jobs)
+        except (
+            BundleError
+        ) as error:  # a process took the place of a dead one, and it is not there any more
+            if jobs[0].system is None:
+                raise
+            outcomes = [("", error)] * len(jobs)
         finally:  # whoever waits is told, whatever went wrong
             _tell(jobs, outcomes)
 
-    def _taken(self) -> list[_Job]:
+    def _taken(self, line: deque[_Job]) -> list[_Job]:
         jobs: list[_Job] = []
         with suppress(IndexError):
             while len(jobs) < self._at_once:
-                jobs.append(self._waiting.popleft())
+                jobs.append(line.popleft())
         return jobs
 
     def _outcomes(self, jobs: Sequence[_Job]) -> list[Outcome]:
-        live = self._current()
+        live = jobs[0].system or self._current()
         outcomes: list[Outcome | None] = [None] * len(jobs)
         asks: dict[int, Ask] = {}
         for place, job in enumerate(jobs):

@@ -143,7 +143,7 @@ class Heads:
 
     def _adapt(self, who: Who) -> None:
         n_cleared, now_us = self._n_cleared, self._clock()
-        live, recent = self._current(), self._people.recent(who)
+        live, recent = self._part(who).system or self._current(), self._people.recent(who)
         user_id = None if must_not_know(live, recent) else who.user_id
         ask = Ask(user_id, recent.events, now_us=now_us, head=self.of(who))
         began = perf_counter()

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from crossfade.errors import ConfigError
+from crossfade.errors import BundleError, ConfigError
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask, as_shown
 from crossfade.service.asking import Running, needs
@@ -85,8 +85,9 @@ async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running
 @router.post("/explanations", response_model=ItemAnswer)
 async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
-    live = service.versions.current()
-    make = ask_of(service, asked, now_us(), service.assigning.part(_who(asked)))
+    part = service.assigning.part(_who(asked))
+    live = part.system or service.versions.current()
+    make = ask_of(service, asked, now_us(), part)
     found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
@@ -94,8 +95,9 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
 @router.post("/predictions", response_model=PairsAnswer)
 async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
-    live = service.versions.current()
-    make = ask_of(service, asked, now_us(), service.assigning.part(_who(asked)))
+    part = service.assigning.part(_who(asked))
+    live = part.system or service.versions.current()
+    make = ask_of(service, asked, now_us(), part)
     found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
@@ -128,17 +130,20 @@ async def _answered(
     own = asked.diversity is not None
     part = IN_NONE if own else service.assigning.part(_who(asked))
     try:
-        return *await service.answering.ask(
-            ask_of(service, asked, now, part, features=features)
-        ), part
-    except ConfigError as error:
+        found = await service.answering.ask(
+            ask_of(service, asked, now, part, features=features), part.system
+        )
+    except (BundleError, ConfigError) as error:
         if part.experiment is None:
             raise
+        if part.system is not None and isinstance(error, BundleError):
+            await asyncio.to_thread(service.assigning.beside.lose, part.system.version, error)
         # Raises the same once more where the request is at fault, not the arm.
         found = await service.answering.ask(ask_of(service, asked, now, features=features))
         service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
         logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
         return *found, IN_NONE
+    return *found, part
 
 
 def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:

@@ -7,6 +7,7 @@ from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
 from crossfade.service.assigning import Assigning
+from crossfade.service.beside import Beside
 from crossfade.service.config import ServiceConfig
 from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
@@ -71,7 +72,7 @@ class Service:
             return log.key(presented, now_us())
 
         people = People(log, config.max_people, config.max_events)
-        assigning = Assigning(log)
+        assigning = Assigning(log, Beside(versions.load), meters)
         return cls(
             config,
             log,

@@ -58,8 +58,8 @@ class StoredExperiment:
         return None if self.traffic else self.steps[-1].time_us
 
 
-ShownList = tuple[str, int, str, str | None, list[str]]
-"""Request, time in microseconds, unit, arm and items of a list."""
+ShownList = tuple[str, int, str, str | None, list[str], str]
+"""Request, time in microseconds, unit, arm, items and version of a list."""
 
 Reaction = tuple[int, str | None, str, str | None, str, float | None, int | None, bool | None]
 """Time in microseconds, unit, item, request, kind, value, milliseconds played and skipped of an event."""
@@ -141,7 +141,7 @@ class Experiments:
         """What its units were shown from one moment until before another, whoever made it; without arms."""
         time = impressions.c.time_us
         where = (_unit(unit).in_(_units(name, unit)), time >= from_us, time < to_us)
-        return [(*row[:3], None, row[4]) for row in self._lists(unit, *where)]
+        return [(*row[:3], None, *row[4:]) for row in self._lists(unit, *where)]
 
     def reactions(self, name: str, unit: Unit, from_us: int, to_us: int) -> list[Reaction]:
         """Events from one moment until before another: of its units, or naming one of its lists."""
@@ -160,10 +160,13 @@ class Experiments:
 
     def _lists(self, unit: Unit, *where: ColumnElement[bool]) -> list[ShownList]:
         i = impressions.c
-        query = select(i.request_id, i.time_us, _unit(unit), i.arm, i["items"]).where(*where)
+        what = (i.request_id, i.time_us, _unit(unit), i.arm, i["items"], i.version)
+        query = select(*what).where(*where)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(i.time_us, i.request_id))
-            return [(*row[:4], [item["item_id"] for item in json.loads(row[4])]) for row in rows]
+            return [
+                (*row[:4], [item["item_id"] for item in json.loads(row[4])], row[5]) for row in rows
+            ]
 
     def _step(self, name: str, traffic: float, now_us: int) -> None:
         check_text("name", name)
