@@ -2,9 +2,8 @@
 
 import gc
 import threading
-import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.online.systems import cut, fit, world
 from tests.service.conftest import Running, Start
 from tests.service.reacting import EASY, USER, WHO, asked, counting, follow, ids, put, react
 
-from crossfade.errors import BundleError
+from crossfade.errors import BundleError, CrossfadeError
 from crossfade.experiments import Experiment
 from crossfade.experiments.assignment import place
 from crossfade.experiments.kept import begin
@@ -173,28 +172,32 @@ def test_an_arm_is_answered_by_its_version_and_that_is_written_down(
         assert (shown.version, shown.arm) == (one["version"], one["arm"])
 
 
-def test_who_waits_together_is_answered_each_by_their_own_version(
-    start: Start, registry: Registry
+def test_an_arm_whose_version_is_slow_holds_up_nobody_else(
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start(registry.directory)
-    name = begun(running, {"version": versions_of(registry)[1]})
-    versions = dict(zip((in_control(name), USER), versions_of(registry), strict=True))
-    hold, answering = threading.Event(), running.service.answering
-    answering._pool.submit(hold.wait, 30)  # all that is asked meanwhile waits
-    seen: list[tuple[str, str]] = []
+    first, second = versions_of(registry)
+    name = begun(running, {"version": second})
+    held, hold = running.service.assigning.beside.held[second], threading.Event()
+    answer, seen = held.answer, list[str]()
 
-    def ask(user: str) -> None:
-        seen.append((user, asked(running, user_id=user)["version"]))
+    def slow(asks: Sequence[Ask]) -> list[Answer | CrossfadeError]:
+        assert hold.wait(30)
+        return answer(asks)
 
-    threads = [threading.Thread(target=ask, args=(user,)) for user in list(versions) * 3]
+    monkeypatch.setattr(held, "answer", slow)
+    threads = [
+        threading.Thread(target=lambda: seen.append(asked(running)["version"])) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
-    wait_until(lambda: sum(map(len, answering._waiting.values())) == 6)
+    for _ in range(3):
+        assert asked(running, user_id=in_control(name))["version"] == first
+    assert not seen
     hold.set()
     for thread in threads:
         thread.join()
-    assert sorted(seen) == sorted(list(versions.items()) * 3)
-    assert "crossfade_answered_together_count 2.0" in running.read.get("/metrics").text
+    assert seen == [second] * 4
 
 
 def test_an_arm_keeps_its_version_whatever_serves_and_lets_it_go_at_the_end(
@@ -299,15 +302,16 @@ def test_where_a_version_is_missing_nobody_takes_part_in_any_arm(
     assert asked(start(registry.directory, reload_s=1000))["version"] == second
 
 
+@pytest.mark.parametrize("error", [BundleError("nothing there"), BrokenProcessPool("it died")])
 def test_where_a_version_is_lost_lists_come_without_it_and_are_part_of_nothing(
-    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    start: Start, registry: Registry, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     running = start(registry.directory, reload_s=1000)
     first, second = versions_of(registry)
     name = begun(running, {"version": second})
 
     def gone(*_: object) -> object:
-        raise BundleError("it is not there any more")
+        raise error
 
     held = running.service.assigning.beside.held[second]
     monkeypatch.setattr(held, "answer", gone)
@@ -319,7 +323,7 @@ def test_where_a_version_is_lost_lists_come_without_it_and_are_part_of_nothing(
     assert shown is not None
     assert (shown.version, shown.experiment) == (first, None)
     problem = running.read.get(f"/v1/experiments/{name}").json()["problem"]
-    assert problem == "it is not there any more"
+    assert problem == f"version {second} answers no more: {error}"
 
 
 def test_one_bundle_has_no_other_version(start: Start) -> None:
@@ -335,11 +339,3 @@ def damage(registry: Registry, version: str) -> Callable[[], object]:
     victim.unlink()  # files are shared between versions: this one alone is to be damaged
     victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     return lambda: victim.write_bytes(whole)
-
-
-def wait_until(there: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if there():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not come")

@@ -5,8 +5,10 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from crossfade.errors import BundleError, CrossfadeError
 from crossfade.online import Answer, Ask
@@ -28,6 +30,17 @@ class _Job:
     loop: asyncio.AbstractEventLoop
 
 
+class _Line:
+    """What waits for one system, and the threads that wait with it: one that is slow holds up no other."""
+
+    def __init__(self, n_workers: int) -> None:
+        self.jobs: deque[_Job] = deque()
+        # For each process a thread that waits for it and one that has made its next pass, for it to go
+        # on with. One that answers itself starts no others: other cores have the web server to do.
+        begin = None if n_workers else alone()
+        self.pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
+
+
 class Answering:
     """Has what waits answered, up to so many requests in one pass.
 
@@ -38,7 +51,7 @@ class Answering:
         current: The system that serves now.
         n_workers: Processes that answer at once; 0 answers in a thread of this one.
         at_once: Most requests of one pass.
-        max_waiting: Beyond so many a request is refused.
+        max_waiting: Beyond so many that wait for one system a request is refused.
         meters: Where lengths go.
     """
 
@@ -51,13 +64,9 @@ class Answering:
         meters: Meters,
     ) -> None:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
-        self._meters = meters
-        # What different versions are to answer waits apart, as one pass is made by one of them.
-        self._waiting: defaultdict[str | None, deque[_Job]] = defaultdict(deque)
-        # For each process a thread that waits for it and one that has made its next pass, for it to go
-        # on with. One that answers itself starts no others: other cores have the web server to do.
-        begin = None if n_workers else alone()
-        self._pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
+        self._n_workers, self._meters = n_workers, meters
+        self._serving = _Line(n_workers)
+        self._beside: WeakKeyDictionary[System, _Line] = WeakKeyDictionary()
 
     async def ask(
         self, make: Callable[[System], Ask], system: System | None = None
@@ -72,14 +81,14 @@ class Answering:
             Refusal: If too many wait already.
             CrossfadeError: What is wrong with this request.
         """
-        if sum(map(len, self._waiting.values())) >= self._max_waiting:
+        line = self._line(system)
+        if len(line.jobs) >= self._max_waiting:
             raise Refusal(503, "too many requests wait; come again", 1)
         loop = asyncio.get_running_loop()
         job = _Job(make, system, loop.create_future(), loop)
         self._meters.waiting.inc()
-        line = self._waiting[None if system is None else system.version]
-        line.append(job)
-        self._pool.submit(self._pass, line).add_done_callback(_note)
+        line.jobs.append(job)
+        line.pool.submit(self._pass, line.jobs).add_done_callback(_note)
         try:
             return await job.future
         finally:
@@ -87,31 +96,39 @@ class Answering:
 
     def close(self) -> None:
         """Answer what waits, then end."""
-        self._pool.shutdown()
+        for line in (self._serving, *self._beside.values()):
+            line.pool.shutdown()
 
-    def _pass(self, line: deque[_Job]) -> None:
-        """Answer what waits in a line, up to so many; often another pass was quicker, and nothing does."""
-        jobs = self._taken(line)
+    def _line(self, system: System | None) -> _Line:
+        if system is None:
+            return self._serving
+        line = self._beside.get(system)
+        if line is None:
+            line = self._beside[system] = _Line(self._n_workers)
+        return line
+
+    def _pass(self, waiting: deque[_Job]) -> None:
+        """Answer what waits, up to so many; often another pass was quicker, and nothing does."""
+        jobs = self._taken(waiting)
         if not jobs:
             return
         self._meters.together.observe(len(jobs))
         outcomes: Sequence[Outcome] = [("", RuntimeError("a pass failed"))] * len(jobs)
         try:
             outcomes = self._outcomes(jobs)
-        except (
-            BundleError
-        ) as error:  # a process took the place of a dead one, and it is not there any more
+        except (BundleError, BrokenProcessPool) as error:
             if jobs[0].system is None:
                 raise
-            outcomes = [("", error)] * len(jobs)
+            lost = BundleError(f"version {jobs[0].system.version} answers no more: {error}")
+            outcomes = [("", lost)] * len(jobs)
         finally:  # whoever waits is told, whatever went wrong
             _tell(jobs, outcomes)
 
-    def _taken(self, line: deque[_Job]) -> list[_Job]:
+    def _taken(self, waiting: deque[_Job]) -> list[_Job]:
         jobs: list[_Job] = []
         with suppress(IndexError):
             while len(jobs) < self._at_once:
-                jobs.append(line.popleft())
+                jobs.append(waiting.popleft())
         return jobs
 
     def _outcomes(self, jobs: Sequence[_Job]) -> list[Outcome]:
