@@ -9,7 +9,7 @@ import pytest
 
 from crossfade.cli.app import run
 from crossfade.experiments import Experiment
-from crossfade.experiments.analysis import Analysis, ArmResult
+from crossfade.experiments.analysis import Analysis, ArmResult, Comparison
 from crossfade.experiments.intervals import Interval
 from crossfade.experiments.lines import changed_versions, told
 from crossfade.store.log.experiments import Step, StoredExperiment
@@ -101,6 +101,16 @@ def test_who_reads_an_experiment_is_told_where_what_served_changed() -> None:
     stored = StoredExperiment("x", {}, [Step(0, 1.0)])
     lines = told(stored, experiment, Analysis(arms, [], 0.5, mismatch=False))
     assert [line.split()[0] for line in lines[-2:]] == ["a", "b"]
+
+
+def test_what_is_said_of_interleaved_arms_is_said_of_pairs() -> None:
+    arms = [{"name": "a"}, {"name": "b"}]
+    experiment = Experiment(name="x", arms=arms, minimal_effect=1, planned=9, design="interleaved")
+    one = Comparison("b", 120, 0, 0.5, Interval(0.2, 0.8), Interval(0.1, 0.9), 7, "better")
+    stored = StoredExperiment("x", {}, [Step(0, 1.0)])
+    lines = told(stored, experiment, Analysis([], [one], 0.5, mismatch=False))
+    assert lines[0].endswith("wanted: a, b (interleaved)")
+    assert lines[4] == "b against a: +0.5000, n = 120, each with lists of both"
 
 
 def test_the_page_prints_what_comes_out(

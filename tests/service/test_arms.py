@@ -15,9 +15,10 @@ from tests.online.systems import cut, fit, world
 from tests.service.conftest import Running, Start
 from tests.service.reacting import EASY, USER, WHO, asked, counting, follow, ids, put, react
 
-from crossfade.errors import BundleError, CrossfadeError
+from crossfade.errors import BundleError, ConfigError, CrossfadeError
 from crossfade.experiments import Experiment
 from crossfade.experiments.assignment import place
+from crossfade.experiments.interleaving import coins, team_draft
 from crossfade.experiments.kept import begin
 from crossfade.hybrid import HybridModel
 from crossfade.meta.serving import Filters
@@ -339,3 +340,73 @@ def damage(registry: Registry, version: str) -> Callable[[], object]:
     victim.unlink()  # files are shared between versions: this one alone is to be damaged
     victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     return lambda: victim.write_bytes(whole)
+
+
+# -- interleaved ---------------------------------------------------------------------------
+
+
+def test_an_interleaved_list_is_drawn_from_both_arms_and_says_whose_each_item_is(
+    start: Start, registry: Registry
+) -> None:
+    running = start(registry.directory)
+    first, second = versions_of(registry)
+    arms = [{"name": "as-is", "adapt": False}, {"name": "other", "version": second, "adapt": False}]
+    settings = experiment({}, arms=arms, design="interleaved", days=0)
+    assert running.admin.post("/v1/experiments", json=settings).status_code == 201
+    lists = [
+        [line.item_id for line in made.recommend(user=USER, k=10)]
+        for made in (HybridModel.load(registry.path(version)) for version in (first, second))
+    ]
+    told = [asked(running) for _ in range(2)]
+    running.service.impressions.close()
+    for one in told:
+        assert (one["experiment"], one["arm"]) == (settings["name"], None)
+        assert one["version"] == f"{first}+{second}"
+        shown = running.service.log.impression(one["request_id"])
+        assert shown is not None
+        tossed = coins(settings["name"], USER, one["request_id"], 10)
+        picks = team_draft((lists[0], lists[1]), 10, tossed)
+        assert [item.item_id for item in shown.items] == ids(one)
+        assert ids(one) == [lists[pick.team][pick.at] for pick in picks]
+        assert [item.arm for item in shown.items] == [arms[pick.team]["name"] for pick in picks]
+        assert [item.propensity for item in shown.items] == [pick.chance for pick in picks]
+        assert [line["rank"] for line in one["items"]] == list(range(1, 11))
+    assert told[0]["items"] != told[1]["items"]  # coins are tossed for each list
+    answer = running.read.get(f"/v1/experiments/{settings['name']}").json()["analysis"]
+    assert [arm["versions"] for arm in answer["arms"]] == [{first: 2}, {second: 2}]
+    assert [arm["n_seen"] for arm in answer["arms"]] == [1, 1]
+    # Neither arm has a say where there is no list.
+    pairs = {"user_id": USER, "item_ids": ids(told[0])}
+    assert running.read.post("/v1/predictions", json=pairs).json()["version"] == first
+
+
+def test_interleaved_arms_may_adapt_one_against_the_other(start: Start) -> None:
+    running = start(adapt=False, **ADAPTED)
+    plain = ids(asked(running))
+    arms = [{"name": "as-is"}, {"name": "adapted", "adapt": True}]
+    settings = experiment({}, arms=arms, design="interleaved")
+    assert running.admin.post("/v1/experiments", json=settings).status_code == 201
+    told = asked(running)
+    assert (told["adaptation_applied"], ids(told)) == (False, plain)  # both are the same as yet
+    react(running, plain[-1])
+    assert running.service.heads.of(WHO) is not None
+    running.service.heads.clear()
+    put(running, counting(running))
+    told = asked(running)
+    assert told["adaptation_applied"]
+    assert ids(told) != plain
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ([{"name": "a"}, {"name": "b"}, {"name": "c"}], "two arms"),
+        ([{"name": "a", "weight": 2}, {"name": "b"}], "same weight"),
+        ([{"name": "a"}, {"name": "b", "ranking": {"explore": 0.1}}], "leave explore out"),
+        ([{"name": "a"}, {"name": "b", "version": "v2"}], "adapt = false"),
+        ([{"name": "a", "adapt": False}, {"name": "b", "version": "v2"}], "adapt = false"),
+    ],
+)
+def test_what_cannot_be_interleaved_is_refused(arms: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Experiment(**experiment({}, arms=arms, design="interleaved"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crossfade.errors import CrossfadeError
-from crossfade.experiments import Experiment
+from crossfade.experiments import Arm, Experiment
 from crossfade.experiments.assignment import place
 from crossfade.experiments.kept import running
 from crossfade.service.beside import Beside
@@ -29,6 +29,7 @@ class Part:
         changes: The settings of a list that the arm changes.
         adapt: Whether lists adapt to their reactions; None leaves that to the service.
         system: What answers them; None is what serves.
+        pair: Both arms, where their lists are interleaved; then the other attributes say of no arm.
     """
 
     experiment: str | None = None
@@ -36,6 +37,7 @@ class Part:
     changes: Mapping[str, Any] = field(default_factory=dict)
     adapt: bool | None = None
     system: System | None = None
+    pair: tuple["Part", ...] = ()
 
 
 IN_NONE = Part()
@@ -75,9 +77,10 @@ class Assigning:
                 # Whose experiment waits is not lent to the next one, which would lose them again.
                 if any(version not in held for version in experiment.versions):
                     return IN_NONE
-                arm = experiment.arms[found]
-                system = None if arm.version is None else held[arm.version]
-                return Part(experiment.name, arm.name, arm.changes, arm.adapt, system)
+                if experiment.design == "interleaved":
+                    pair = tuple(_part(experiment, arm, held) for arm in experiment.arms)
+                    return Part(experiment.name, pair=pair)
+                return _part(experiment, experiment.arms[found], held)
         return IN_NONE
 
     def read(self) -> None:
@@ -101,3 +104,10 @@ class Assigning:
         while True:
             await asyncio.sleep(every_s)
             await asyncio.to_thread(self.read)
+
+
+def _part(experiment: Experiment, arm: Arm, held: Mapping[str, System]) -> Part:
+    system = None if arm.version is None else held[arm.version]
+    # What of a list was left to chance could not be told from what was drawn.
+    fixed = {"explore": 0.0} if experiment.design == "interleaved" else {}
+    return Part(experiment.name, arm.name, {**arm.changes, **fixed}, arm.adapt, system)

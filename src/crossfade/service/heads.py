@@ -82,7 +82,7 @@ class Heads:
 
     def note(self, people: Iterable[Who]) -> None:
         """Adapt soon to those of some people whose lists do: they did something."""
-        adapting = [who for who in people if self.adapts(self._part(who))]
+        adapting = [who for who in people if self._learner(who)]
         if not adapting:
             return
         with self._changed:
@@ -143,7 +143,10 @@ class Heads:
 
     def _adapt(self, who: Who) -> None:
         n_cleared, now_us = self._n_cleared, self._clock()
-        live, recent = self._part(who).system or self._current(), self._people.recent(who)
+        part = self._learner(who)
+        if part is None:  # their experiment ended meanwhile
+            return
+        live, recent = part.system or self._current(), self._people.recent(who)
         user_id = None if must_not_know(live, recent) else who.user_id
         ask = Ask(user_id, recent.events, now_us=now_us, head=self.of(who))
         began = perf_counter()
@@ -159,6 +162,11 @@ class Heads:
         # Where nothing was learned, only how far was looked is new, and memory does for that.
         if found.outcome == "nothing_new" or self._log.heads.put(row):
             self._keep(who, head, n_cleared)
+
+    def _learner(self, who: Who) -> Part | None:
+        """The arm, or none, whose lists adapt to somebody; None where no list does."""
+        part = self._part(who)
+        return next((one for one in part.pair or (part,) if self.adapts(one)), None)
 
     def _keep(
         self, who: Who, head: Head | None, n_cleared: int, *, unless_there: bool = False

@@ -18,6 +18,7 @@ from crossfade.online import Answer, Ask, as_shown
 from crossfade.service.asking import Running, needs
 from crossfade.service.assigning import IN_NONE, Part
 from crossfade.service.impressions import kept
+from crossfade.service.interleaving import Made, interleaved
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -36,6 +37,7 @@ from crossfade.service.messages import (
 from crossfade.service.people import Recent, Who, must_not_know
 from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
+from crossfade.store.log import Impression
 
 logger = logging.getLogger("crossfade.service")
 
@@ -52,22 +54,11 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """A list as of now; that it was shown is written down."""
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     features = kept(request_id, service.config.keep_features)
-    version, answer, part = await _answered(service, asked, now, features=features)
-    service.impressions.add(
-        as_shown(
-            answer,
-            request_id,
-            version,
-            now,
-            user_id=asked.user_id,
-            session_id=asked.session_id,
-            experiment=part.experiment,
-            arm=part.arm,
-        )
-    )
-    service.meters.lists.labels(answer.method).inc()
-    service.meters.adapted_lists.inc(answer.adaptation_applied)
-    return _told(request_id, version, answer, part)
+    made = await _answered(service, asked, now, request_id, features=features)
+    service.impressions.add(_shown(made, request_id, asked, now))
+    service.meters.lists.labels(made.answer.method).inc()
+    service.meters.adapted_lists.inc(made.answer.adaptation_applied)
+    return _told(request_id, made.version, made.answer, made.part)
 
 
 async def looked_at(service: Service, asked: ListRequest, now: int) -> ListAnswer:
@@ -122,28 +113,57 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
+def _shown(made: Made, request_id: str, asked: ListRequest, now: int) -> Impression:
+    shown = as_shown(
+        made.answer,
+        request_id,
+        made.version,
+        now,
+        user_id=asked.user_id,
+        session_id=asked.session_id,
+        experiment=made.part.experiment,
+        arm=made.part.arm,
+    )
+    if not made.item_arms:
+        return shown
+    whose = zip(shown.items, made.item_arms, strict=True)
+    return replace(shown, items=[replace(item, arm=arm) for item, arm in whose])
+
+
 async def _answered(
-    service: Service, asked: ListRequest, now: int, *, features: bool
-) -> tuple[str, Answer, Part]:
-    """The list with the version that made it, by the arm of the experiment that somebody is in."""
+    service: Service, asked: ListRequest, now: int, request_id: str, *, features: bool
+) -> Made:
+    """The list by the arm of the experiment that somebody is in, or by both."""
     # Who says how lists are to be made gets them so, and is part of no experiment.
     own = asked.diversity is not None
     part = IN_NONE if own else service.assigning.part(_who(asked))
     try:
-        found = await service.answering.ask(
-            ask_of(service, asked, now, part, features=features), part.system
-        )
+        return await _made(service, asked, now, part, request_id, features=features)
     except (BundleError, ConfigError) as error:
         if part.experiment is None:
             raise
-        if part.system is not None and isinstance(error, BundleError):
-            await asyncio.to_thread(service.assigning.beside.lose, part.system.version, error)
+        for one in part.pair or (part,):
+            if one.system is not None and isinstance(error, BundleError):
+                await asyncio.to_thread(service.assigning.beside.lose, one.system.version, error)
         # Raises the same once more where the request is at fault, not the arm.
-        found = await service.answering.ask(ask_of(service, asked, now, features=features))
-        service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
-        logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
-        return *found, IN_NONE
-    return *found, part
+        made = await _made(service, asked, now, IN_NONE, request_id, features=features)
+        arm = part.arm or "both"
+        service.meters.arms_refused.labels(part.experiment, arm).inc()
+        logger.error("experiment %s, arm %s: %s", part.experiment, arm, error)  # noqa: TRY400
+        return made
+
+
+async def _made(
+    service: Service, asked: ListRequest, now: int, part: Part, request_id: str, *, features: bool
+) -> Made:
+    if not part.pair:
+        make = ask_of(service, asked, now, part, features=features)
+        return Made(*await service.answering.ask(make, part.system), part)
+    made = await asyncio.gather(
+        *(service.answering.ask(ask_of(service, asked, now, one), one.system) for one in part.pair)
+    )
+    unit_id = str(asked.user_id or asked.session_id)
+    return interleaved(part, made, unit_id, request_id, asked.k)
 
 
 def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:

@@ -9,6 +9,7 @@ from tests.service.dashboard.markup import Element, page
 
 from crossfade.errors import StoreError
 from crossfade.experiments.analysis import Analysis, ArmResult, Comparison
+from crossfade.experiments.assignment import place
 from crossfade.experiments.intervals import Interval
 from crossfade.service import experiments
 from crossfade.service.dashboard.charts import Scale
@@ -125,6 +126,24 @@ def test_arms_of_another_version_are_told_and_why_nobody_takes_part(desk: Desk) 
     desk.admin.post("/dashboard/experiments/stop", data={"name": "other"})
     assert not opened(desk, "experiment", name="other").all("p", role="alert")
     assert not held.held
+
+
+def test_interleaved_arms_are_told_as_such(desk: Desk) -> None:
+    settings = EXAMPLE.replace('"shelf"', '"both"\ndesign = "interleaved"').replace(
+        "0.1\n\n", "1.0\n\n"
+    )
+    desk.admin.post("/dashboard/experiments/begin", data={"settings": settings})
+    users = desk.model.dataset.user_ids.ids.to_list()
+    user = next(one for one in users if place("shelf", one, 0.5, [1, 1]) is None)
+    desk.app.post("/v1/recommendations", json={"user_id": user})
+    desk.service.impressions.close()
+    read = opened(desk, "experiment", name="both", says="true")
+    for said in ("interleaved: each list is drawn from both arms", "Arms began equally many lists"):
+        assert said in read.text, said
+    assert "known from before" not in read.text
+    listener = opened(desk, "listener", user_id=user)
+    assert "experiment both, whose arms are interleaved." in listener.text
+    desk.admin.post("/dashboard/experiments/stop", data={"name": "both"})
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ class StoredExperiment:
         return None if self.traffic else self.steps[-1].time_us
 
 
-ShownList = tuple[str, int, str, str | None, list[str], str]
-"""Request, time in microseconds, unit, arm, items and version of a list."""
+ShownList = tuple[str, int, str, str | None, list[str], str, list[str | None]]
+"""Request, time in microseconds, unit, arm, items, version and arm of each item of a list."""
 
 Reaction = tuple[int, str | None, str, str | None, str, float | None, int | None, bool | None]
 """Time in microseconds, unit, item, request, kind, value, milliseconds played and skipped of an event."""
@@ -164,8 +164,15 @@ class Experiments:
         query = select(*what).where(*where)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(i.time_us, i.request_id))
+            shown = ((row, json.loads(row[4])) for row in rows)
             return [
-                (*row[:4], [item["item_id"] for item in json.loads(row[4])], row[5]) for row in rows
+                (
+                    *row[:4],
+                    [one["item_id"] for one in items],
+                    row[5],
+                    [one.get("arm") for one in items],
+                )
+                for row, items in shown
             ]
 
     def _step(self, name: str, traffic: float, now_us: int) -> None:
