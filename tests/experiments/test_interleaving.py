@@ -76,5 +76,6 @@ def test_coins_follow_from_names_and_are_fair() -> None:
     others = [coins("e", "u", "s", 64), coins("e", "v", "r", 64), coins("f", "u", "r", 64)]
     assert all(one != coins("e", "u", "r", 64) for one in others)
     assert coins("e 1", "u", "r", 64) != coins("e", "1 u", "r", 64)
+    assert coins("e", "u 1", "r", 64) != coins("e", "u", "1 r", 64)
     many = np.array([coins("e", f"u{i}", "r", 16) for i in range(2000)])
     assert np.abs(many.mean(axis=0) - 0.5).max() < 0.05  # four and a half standard deviations

@@ -314,8 +314,12 @@ def test_where_a_version_is_lost_lists_come_without_it_and_are_part_of_nothing(
     def gone(*_: object) -> object:
         raise error
 
-    held = running.service.assigning.beside.held[second]
+    there = running.service.assigning.beside
+    held = there.held[second]
     monkeypatch.setattr(held, "answer", gone)
+    loading = threading.Thread(target=there.changing.acquire)  # as while one is loaded
+    loading.start()
+    loading.join()
     for user in (USER, in_control(name)):
         told = asked(running, user_id=user)
         assert (told["version"], told["experiment"]) == (first, None)
@@ -380,9 +384,14 @@ def test_an_interleaved_list_is_drawn_from_both_arms_and_says_whose_each_item_is
     assert running.read.post("/v1/predictions", json=pairs).json()["version"] == first
 
 
-def test_interleaved_arms_may_adapt_one_against_the_other(start: Start) -> None:
+def test_interleaved_arms_may_adapt_one_against_the_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = start(adapt=False, **ADAPTED)
     plain = ids(asked(running))
+    live = running.service.versions.current()
+    # Where lists have places left to chance, interleaved ones have none.
+    monkeypatch.setattr(live, "ranking", live.ranking.changed(explore=0.9))
     arms = [{"name": "as-is"}, {"name": "adapted", "adapt": True}]
     settings = experiment({}, arms=arms, design="interleaved")
     assert running.admin.post("/v1/experiments", json=settings).status_code == 201

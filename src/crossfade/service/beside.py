@@ -23,7 +23,7 @@ class Beside:
         clock: Seconds that never go back.
 
     Attributes:
-        changing: Held by whoever changes which experiments run or which versions are held.
+        changing: Held, for as long as a version takes to load, by whoever changes which experiments run.
         held: By version. It is replaced as a whole, so whoever reads it needs no lock.
     """
 
@@ -32,7 +32,7 @@ class Beside:
     ) -> None:
         self._load, self._clock = load, clock
         self._problems: dict[str, tuple[str, float]] = {}
-        self.changing = threading.RLock()
+        self.changing, self._lock = threading.RLock(), threading.Lock()
         self.held: Mapping[str, System] = {}
 
     def load(self, versions: Iterable[str]) -> None:
@@ -44,29 +44,36 @@ class Beside:
         with self.changing:
             for version in versions:
                 if version not in self.held:
-                    self.held = {**self.held, version: self._load(version)}
-                    self._problems.pop(version, None)
+                    system = self._load(version)
+                    with self._lock:
+                        self.held = {**self.held, version: system}
+                        self._problems.pop(version, None)
                     logger.info("version %s answers an arm", version)
 
     def keep(self, versions: Iterable[str]) -> None:
         """Hold these and no others; of what cannot be loaded `problem` says why."""
         wanted = set(versions)
         with self.changing:
-            self.held = {name: held for name, held in self.held.items() if name in wanted}
-            self._problems = {name: told for name, told in self._problems.items() if name in wanted}
+            with self._lock:
+                self.held = {name: one for name, one in self.held.items() if name in wanted}
+                self._problems = {
+                    name: one for name, one in self._problems.items() if name in wanted
+                }
             for version in sorted(wanted):
                 if self._problems.get(version, ("", -math.inf))[1] > self._clock():
                     continue
                 try:
                     self.load([version])
                 except CrossfadeError as error:  # lists are made all the same
-                    self._lacks(version, error)
+                    with self._lock:
+                        self._lacks(version, error)
 
-    def lose(self, version: str, error: CrossfadeError) -> None:
-        """Hold one no longer that cannot answer any more."""
-        with self.changing:
-            self.held = {name: held for name, held in self.held.items() if name != version}
-            self._lacks(version, error)
+    def lose(self, system: System, error: CrossfadeError) -> None:
+        """Hold one no longer that cannot answer any more; waits for no other to be loaded."""
+        with self._lock:
+            if self.held.get(system.version) is system:
+                self.held = {name: one for name, one in self.held.items() if one is not system}
+                self._lacks(system.version, error)
 
     def problem(self, versions: Iterable[str]) -> str | None:
         """Why not all of these are held; None where they are."""

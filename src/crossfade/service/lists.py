@@ -144,7 +144,7 @@ async def _answered(
             raise
         for one in part.pair or (part,):
             if one.system is not None and isinstance(error, BundleError):
-                await asyncio.to_thread(service.assigning.beside.lose, one.system.version, error)
+                service.assigning.beside.lose(one.system, error)
         # Raises the same once more where the request is at fault, not the arm.
         made = await _made(service, asked, now, IN_NONE, request_id, features=features)
         arm = part.arm or "both"

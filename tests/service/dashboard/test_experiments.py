@@ -119,7 +119,7 @@ def test_arms_of_another_version_are_told_and_why_nobody_takes_part(desk: Desk) 
         f'version = "{other}", adapt = false, diversity = 0.3',
     ]
     assert not read.all("p", role="alert")
-    held.lose(other, StoreError("it went away"))
+    held.lose(held.held[other], StoreError("it went away"))
     for says in ("false", "true"):
         read = opened(desk, "experiment", name="other", says=says)
         assert read.all("p", role="alert")[0].text == "Nobody takes part here: it went away"
