@@ -9,9 +9,9 @@ import pytest
 
 from crossfade.cli.app import run
 from crossfade.experiments import Experiment
-from crossfade.experiments.analysis import Analysis, ArmResult
+from crossfade.experiments.analysis import Analysis, ArmResult, Comparison
 from crossfade.experiments.intervals import Interval
-from crossfade.experiments.lines import told
+from crossfade.experiments.lines import changed_versions, told
 from crossfade.store.log.experiments import Step, StoredExperiment
 
 Captured = pytest.CaptureFixture[str]
@@ -78,11 +78,39 @@ def test_a_wrong_file_begins_nothing_and_every_fault_is_named(
 
 def test_a_mismatch_is_the_first_thing_one_reads() -> None:
     experiment = Experiment(name="x", arms=[{"name": "a"}, {"name": "b"}], minimal_effect=1, planned=9)  # fmt: skip
-    arms = [ArmResult(name, 0.5, n, n, n, 1.0, Interval(0, 2)) for name, n in (("a", 900), ("b", 600))]  # fmt: skip
+    arms = [
+        ArmResult(name, 0.5, n, n, n, 1.0, Interval(0, 2), {"v1": n})
+        for name, n in (("a", 900), ("b", 600))
+    ]
     stored = StoredExperiment("x", {}, [Step(0, 1.0)])
     lines = told(stored, experiment, Analysis(arms, [], 1e-14, mismatch=True))
     assert lines[2].startswith("ARMS DID NOT GET THEIR SHARES (p = 1e-14)")
     assert "SHARES" not in str(told(stored, experiment, Analysis(arms, [], 0.5, mismatch=False)))
+
+
+def test_who_reads_an_experiment_is_told_where_what_served_changed() -> None:
+    (line,) = changed_versions({"a": {"v1": 1200, "v2": 3, "v3": 1}, "b": {"v2": 9}, "c": {}})
+    assert line.startswith(
+        "a was answered by v1 (1,200 lists), v2 (3 lists) and v3 (1 lists): what"
+    )
+    experiment = Experiment(name="x", arms=[{"name": "a"}, {"name": "b"}], minimal_effect=1, planned=9)  # fmt: skip
+    arms = [
+        ArmResult(name, 0.5, 9, 9, 9, 1.0, Interval(0, 2), {"v1": 5, "v2": 4})
+        for name in ("a", "b")
+    ]
+    stored = StoredExperiment("x", {}, [Step(0, 1.0)])
+    lines = told(stored, experiment, Analysis(arms, [], 0.5, mismatch=False))
+    assert [line.split()[0] for line in lines[-2:]] == ["a", "b"]
+
+
+def test_what_is_said_of_interleaved_arms_is_said_of_pairs() -> None:
+    arms = [{"name": "a"}, {"name": "b"}]
+    experiment = Experiment(name="x", arms=arms, minimal_effect=1, planned=9, design="interleaved")
+    one = Comparison("b", 120, 0, 0.5, Interval(0.2, 0.8), Interval(0.1, 0.9), 7, "better")
+    stored = StoredExperiment("x", {}, [Step(0, 1.0)])
+    lines = told(stored, experiment, Analysis([], [one], 0.5, mismatch=False))
+    assert lines[0].endswith("wanted: a, b (interleaved)")
+    assert lines[4] == "b against a: +0.5000, n = 120, each with lists of both"
 
 
 def test_the_page_prints_what_comes_out(

@@ -32,7 +32,8 @@ def experiment(**changed: Any) -> Experiment:
 
 
 def lists(*rows: tuple[str, int, str, str, list[str]]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), LISTS, orient="row")
+    told = [(*row, "v1", [None] * len(row[-1])) for row in rows]
+    return pl.DataFrame(told, LISTS, orient="row")
 
 
 def event(

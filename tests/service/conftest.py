@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.online.systems import cut, fit, world
 
 from crossfade.hybrid import HybridModel
 from crossfade.online import LiveSystem
@@ -72,3 +73,11 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
 def running(start: Start) -> Running:
     """One with the defaults."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def learned_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A system with a learned blend, which that of ``bundle`` is too small for."""
+    directory = tmp_path_factory.mktemp("learned") / "bundle"
+    fit(cut(world(n_tracks=400))[0], n_candidates=40).save(directory)
+    return directory

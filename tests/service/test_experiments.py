@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from crossfade.experiments.intervals import Interval
 from crossfade.experiments.kept import analysed, begin
 from crossfade.hybrid import HybridModel
 from crossfade.service import experiments
-from crossfade.service.assigning import Assigning, Part
+from crossfade.service.assigning import IN_NONE, Assigning
+from crossfade.service.beside import Beside
 from crossfade.service.experiment_messages import Between
+from crossfade.service.meters import Meters
 from crossfade.service.people import Who
 from crossfade.service.state import now_us
+from crossfade.service.workers import System
 from crossfade.store.log import Log
 from crossfade.store.log.experiments import StoredExperiment
 
@@ -42,6 +46,14 @@ def asked(running: Running, **whom: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
     return told
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if there():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come")
 
 
 def test_who_is_in_an_arm_gets_its_list_and_that_is_written_down(
@@ -161,10 +173,12 @@ def test_where_an_arm_cannot_be_answered_any_more_the_list_comes_without_it_and_
     assert running.read.post("/v1/recommendations", json=wrong).status_code == 422
 
 
-def test_what_another_process_begins_runs_here_within_seconds(start: Start) -> None:
+def test_what_another_process_begins_and_stops_is_followed_within_seconds(start: Start) -> None:
     running = start(reload_s=0.001)
     begin(running.service.log, Experiment(**settings()), now_us())
-    assert asked(running, user_id="u1")["experiment"] == "shelf"
+    wait_until(lambda: asked(running, user_id="u1")["experiment"] == "shelf")
+    running.service.log.experiments.stop("shelf", now_us())
+    wait_until(lambda: asked(running, user_id="u1")["experiment"] is None)
 
 
 def test_what_experiments_say_is_worked_out_one_at_a_time(
@@ -197,28 +211,28 @@ def test_what_is_not_known_goes_over_the_wire_as_null() -> None:
 # -- without a service ---------------------------------------------------------------------
 
 
+def no_version(version: str) -> System:
+    raise AssertionError(version)
+
+
 def test_the_oldest_experiment_that_has_a_place_takes_somebody(tmp_path: Path) -> None:
-    async def check(log: Log) -> None:
-        now = [0.0]
-        assigning = Assigning(log, 5.0, lambda: now[0])
+    with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
+        for name, traffic in (("first", 0.3), ("second", 1.0)):
+            begin(log, Experiment(**settings(name, traffic=traffic)), now_us())
+        assigning = Assigning(log, Beside(no_version), Meters())
         for i in range(40):
-            part = await assigning.part(Who(user_id=f"u{i}"))
+            part = assigning.part(Who(user_id=f"u{i}"))
             is_first = place("first", f"u{i}", 0.3, [1, 1]) is not None
             assert part.experiment == ("first" if is_first else "second")
         log.experiments.stop("second", now_us())
         log.experiments.stop("first", now_us())
-        assert await assigning.part(Who(user_id="u1")) != Part()
-        now[0] = 5.0
-        assert await assigning.part(Who(user_id="u1")) == Part()
-
-    with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
-        for name, traffic in (("first", 0.3), ("second", 1.0)):
-            begin(log, Experiment(**settings(name, traffic=traffic)), now_us())
-        asyncio.run(check(log))
+        assigning.read()
+        assert assigning.part(Who(user_id="u1")) == IN_NONE
 
 
 def test_where_the_log_cannot_be_read_those_known_go_on(tmp_path: Path) -> None:
     with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
         begin(log, Experiment(**settings()), now_us())
-        assigning = Assigning(log, 0.0)
-    assert asyncio.run(assigning.part(Who(user_id="u1"))).experiment == "shelf"
+        assigning = Assigning(log, Beside(no_version), Meters())
+    assigning.read()
+    assert assigning.part(Who(user_id="u1")).experiment == "shelf"

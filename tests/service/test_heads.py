@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.online.systems import cut, fit, world
 from tests.service.conftest import Running, Start
+from tests.service.reacting import EASY, USER, WHO, asked, counting, follow, ids, put, react
 
 from crossfade.online import Ask, Head, LiveSystem
 from crossfade.service.config import ServiceConfig
@@ -16,64 +15,17 @@ from crossfade.service.people import Who
 from crossfade.service.state import now_us
 from crossfade.store.log import StoredHead
 
-EASY = {"min_events": 2, "evidence": 0, "deadline_ms": 1e9}
-USER = "listener-00"
-WHO = Who(user_id=USER)
 
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A system with a learned blend, which that of the other tests is too small for."""
-    directory = tmp_path_factory.mktemp("heads") / "bundle"
-    fit(cut(world(n_tracks=400))[0], n_candidates=40).save(directory)
-    return directory
+@pytest.fixture
+def bundle(learned_bundle: Path) -> Path:
+    """That with a learned blend."""
+    return learned_bundle
 
 
 @pytest.fixture
 def start(start: Start) -> Start:
     """With adaptation, unless a test says otherwise."""
     return partial(start, adapt=True)
-
-
-def asked(running: Running, **more: object) -> dict[str, Any]:
-    answer = running.read.post("/v1/recommendations", json={"user_id": USER, "k": 10, **more})
-    told: dict[str, Any] = answer.json()
-    return told
-
-
-def ids(told: dict[str, Any]) -> list[str]:
-    return [line["item_id"] for line in told["items"]]
-
-
-def react(running: Running, item_id: str, event: str = "like") -> None:
-    done = running.write.post(
-        "/v1/events", json={"user_id": USER, "item_id": item_id, "event": event}
-    )
-    assert done.status_code == 201
-    assert running.service.heads.settled(10)
-
-
-def follow(running: Running, n: int = 8) -> None:
-    """Like again and again what is last of twenty, and skip what is first."""
-    for _ in range(n):
-        listed = ids(asked(running, k=20))
-        react(running, listed[-1])
-        react(running, listed[0], "skip")
-
-
-def counting(running: Running, tilt: float = 0.9) -> Head:
-    """A head that counts, as if it had been learned: put where the service finds it."""
-    live = running.service.versions.current()
-    head = Head.empty(live.version, running.model.blend.labels, 0)
-    own = np.linspace(-tilt, tilt, len(head.bases))
-    return replace(head, expires_us=now_us() + 10**12, tilt=own, wins=True)
-
-
-def put(running: Running, head: Head, **who: str) -> None:
-    row = StoredHead(
-        head.version, now_us(), head.expires_us, head.to_json(), **(who or {"user_id": USER})
-    )
-    assert running.service.log.heads.put(row)
 
 
 def test_a_list_adapts_within_a_session_and_says_when(start: Start) -> None:
@@ -237,7 +189,7 @@ def test_without_adaptation_nothing_is_learned_and_nothing_is_applied(start: Sta
     told = asked(running)
     assert not told["adaptation_applied"]
     react(running, ids(told)[0])
-    assert running.service.heads.of(WHO) is None
+    assert "crossfade_adaptation_seconds_count 0.0" in running.read.get("/metrics").text
 
 
 def test_a_log_that_fails_stops_no_later_adaptation(

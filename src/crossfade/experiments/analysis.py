@@ -1,7 +1,7 @@
 """What an experiment says so far: who counts, which arm does better, and whether to stop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,11 +11,14 @@ from scipy.special import chdtrc
 from crossfade.experiments import outcomes
 from crossfade.experiments.assignment import shares
 from crossfade.experiments.config import Experiment
+from crossfade.experiments.interleaving import AND
 from crossfade.experiments.intervals import (
     Interval,
     Moments,
     always_valid,
+    always_valid_mean,
     mean_interval,
+    pairs_needed,
     units_needed,
     welch,
     without_what_was_before,
@@ -42,6 +45,7 @@ class ArmResult:
         n_lists: Their lists.
         mean: Of the metric, each unit once; NaN where none counts.
         interval: Of the mean, for one look.
+        versions: What answered its lists, with how many, in the order in which they began to.
     """
 
     name: str
@@ -51,6 +55,7 @@ class ArmResult:
     n_lists: int
     mean: float
     interval: Interval
+    versions: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -114,14 +119,69 @@ def analyse(
         lists_before: Of its units, whose windows were over when it began.
         now_us: The moment of asking.
     """
+    if experiment.design == "interleaved":
+        return _interleaved(experiment, lists, events, now_us)
     units = _units(experiment, lists, events, lists_before, now_us)
-    p = _mismatch_p(experiment, lists)
+    p = _mismatch_p(experiment, lists.unique(["unit_id", "arm"])["arm"].to_list())
     arms = [_arm(experiment, place, units, lists) for place in range(len(experiment.arms))]
     comparisons = [
         _compared(experiment, place, units, mismatch=p < MISMATCH_P)
         for place in range(1, len(experiment.arms))
     ]
     return Analysis(arms, comparisons, p, p < MISMATCH_P)
+
+
+def _interleaved(
+    experiment: Experiment, lists: pl.DataFrame, events: pl.DataFrame, now_us: int
+) -> Analysis:
+    """Each unit gives both arms a number, and counts with the difference."""
+    names = [arm.name for arm in experiment.arms]
+    sides = [outcomes.counted(experiment, lists, events, now_us, name) for name in names]
+    values = [side["value"].to_numpy() for side in sides]
+    alpha, planned = experiment.alpha, experiment.planned
+    arms = [
+        ArmResult(
+            name,
+            0.5,
+            lists["unit_id"].n_unique(),
+            len(side),
+            int(side["n_lists"].sum()),
+            Moments.of(value).mean,
+            mean_interval(Moments.of(value), alpha),
+            _versions(lists, place),
+        )
+        for place, (name, side, value) in enumerate(zip(names, sides, values, strict=True))
+    ]
+    # Who begins a list is by lot: what is written down must say so.
+    p = _mismatch_p(experiment, lists["item_arms"].list.first().drop_nulls().to_list())
+    difference = Moments.of(values[1] - values[0])
+    always = always_valid_mean(difference, alpha, planned)
+    unsure = difference.n < LEAST_UNITS or not difference.variance > 0
+    one = Comparison(
+        names[1],
+        difference.n,
+        0,
+        difference.mean,
+        mean_interval(difference, alpha),
+        always,
+        pairs_needed(difference, experiment.minimal_effect, alpha),
+        _said(experiment, always, mismatch=p < MISMATCH_P, unsure=unsure),
+    )
+    return Analysis(arms, [one], p, p < MISMATCH_P)
+
+
+def _versions(lists: pl.DataFrame, place: int) -> dict[str, int]:
+    """What answered the lists of an arm, with how many; of interleaved ones by its own half."""
+    versions: dict[str, int] = {}
+    for version, n in (
+        lists.sort("time_us", "request_id")
+        .group_by("version", maintain_order=True)
+        .len()
+        .iter_rows()
+    ):
+        own = version.split(AND)[place if AND in version else 0]
+        versions[own] = versions.get(own, 0) + n
+    return versions
 
 
 def _units(
@@ -146,14 +206,16 @@ def _arm(experiment: Experiment, place: int, units: pl.DataFrame, lists: pl.Data
     name = experiment.arms[place].name
     mine = units.filter(pl.col("arm") == name)
     values = Moments.of(mine["value"].to_numpy())
+    shown = lists.filter(pl.col("arm") == name)
     return ArmResult(
         name,
         _shares(experiment)[place],
-        lists.filter(pl.col("arm") == name)["unit_id"].n_unique(),
+        shown["unit_id"].n_unique(),
         values.n,
         int(mine["n_lists"].sum()),
         values.mean,
         mean_interval(values, experiment.alpha),
+        _versions(shown, 0),
     )
 
 
@@ -179,8 +241,12 @@ def _compared(
         welch(control, arm, alpha),
         always,
         units_needed(control, arm, experiment.minimal_effect, alpha),
-        "none" if mismatch else "go on" if unsure else verdict(experiment, always),
+        _said(experiment, always, mismatch=mismatch, unsure=unsure),
     )
+
+
+def _said(experiment: Experiment, always: Interval, *, mismatch: bool, unsure: bool) -> Verdict:
+    return "none" if mismatch else "go on" if unsure else verdict(experiment, always)
 
 
 def verdict(experiment: Experiment, always: Interval) -> Verdict:
@@ -197,9 +263,8 @@ def verdict(experiment: Experiment, always: Interval) -> Verdict:
     return "go on"
 
 
-def _mismatch_p(experiment: Experiment, lists: pl.DataFrame) -> float:
-    """P of Pearson's chi-square test that units were spread over the arms by their shares."""
-    seen = lists.unique(["unit_id", "arm"])["arm"].to_list()
+def _mismatch_p(experiment: Experiment, seen: Sequence[str]) -> float:
+    """P of Pearson's chi-square test that what was seen is spread over the arms by their shares."""
     if not seen:
         return math.nan
     squares = 0.0

@@ -1,8 +1,8 @@
 """Settings of an A/B experiment: who takes part, what each arm changes, and what is looked at."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import field_serializer, field_validator
+from pydantic import field_serializer, field_validator, model_validator
 
 from crossfade.config import Field, Settings
 from crossfade.data.target import Target
@@ -29,10 +29,27 @@ class Arm(Settings):
         description="Settings of `[ranking]` that it changes; those not named stay as the system has them.",
     )
 
+    version: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Version of the registry that answers it to the end; left out, whichever serves.",
+    )
+    adapt: bool | None = Field(
+        None,
+        description="Whether its lists adapt to each person's reactions; left out, as the service says.",
+    )
+
     @property
     def changes(self) -> dict[str, Any]:
         """The settings of a list that it changes, by name."""
         return self.ranking.model_dump(exclude_unset=True)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All that it changes, by name."""
+        own = {"version": self.version, "adapt": self.adapt}
+        return {name: value for name, value in own.items() if value is not None} | self.changes
 
     @field_serializer("ranking")
     def _only_what_is_said(self, ranking: RankingConfig) -> dict[str, Any]:
@@ -44,6 +61,11 @@ class Experiment(Settings):
 
     name: str = Field(pattern=NAME, description="Its name, given once: it decides who is where.")
     arms: tuple[Arm, ...] = Field(description=f"Two to {MOST_ARMS}; the first is the control.")
+    design: Literal["between", "interleaved"] = Field(
+        "between",
+        description="`between`: each unit is in one arm. `interleaved`: two arms take turns to put items into each "
+        "list, and what becomes of an item counts for the arm that put it there.",
+    )
     traffic: float = Field(
         1.0,
         ge=1 / BUCKETS,
@@ -89,6 +111,11 @@ class Experiment(Settings):
     )
     target: Target = Field(Target(), description="Which events are wanted.")
 
+    @property
+    def versions(self) -> list[str]:
+        """Those that its arms ask for, sorted."""
+        return sorted({arm.version for arm in self.arms if arm.version is not None})
+
     @field_validator("arms")
     @classmethod
     def _arms_can_be_told_apart(cls, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
@@ -107,3 +134,18 @@ class Experiment(Settings):
         if faults:
             raise ValueError("; ".join(faults))
         return arms
+
+    @model_validator(mode="after")
+    def _arms_can_be_interleaved(self) -> Self:
+        if self.design == "between":
+            return self
+        if len(self.arms) != 2 or self.arms[0].weight != self.arms[1].weight:
+            raise ValueError("interleaved are two arms of the same weight")
+        if any(arm.ranking.explore for arm in self.arms):
+            raise ValueError("interleaved arms leave no places to chance: leave explore out")
+        one, other = self.arms
+        if one.version != other.version and {one.adapt, other.adapt} != {False}:
+            raise ValueError(
+                "what is learned of a person belongs to one version: interleave two with adapt = false in both"
+            )
+        return self

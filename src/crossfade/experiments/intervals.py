@@ -95,6 +95,13 @@ def always_valid(control: Moments, arm: Moments, alpha: float, planned: float) -
     return Interval(difference - half, difference + half)
 
 
+def always_valid_mean(values: Moments, alpha: float, planned: float) -> Interval:
+    """As `always_valid`, of one mean: that of what each unit makes of one arm less what it makes of the other."""
+    radius = float(sequence_radius(np.array([max(values.n, 1)]), alpha, planned)[0])
+    half = math.sqrt(values.variance) * radius
+    return Interval(values.mean - half, values.mean + half)
+
+
 def sequence_radius(n: Ints, alpha: float, planned: float) -> Doubles:
     """Half width of a confidence sequence for a mean of values with variance 1.
 
@@ -126,7 +133,15 @@ def units_needed(
         None where nothing varies, or not enough is known.
     """
     n = control.n + arm.n
-    variance = n * (control.squared_error + arm.squared_error)
+    return _needed(n * (control.squared_error + arm.squared_error), effect, alpha, power)
+
+
+def pairs_needed(values: Moments, effect: float, alpha: float, power: float = 0.8) -> int | None:
+    """As `units_needed`, where each unit gives a difference of both arms."""
+    return _needed(values.variance, effect, alpha, power)
+
+
+def _needed(variance: float, effect: float, alpha: float, power: float) -> int | None:
     if not variance > 0:
         return None
     return math.ceil(((ndtri(1 - alpha / 2) + ndtri(power)) / effect) ** 2 * variance)

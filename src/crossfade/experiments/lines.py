@@ -1,7 +1,7 @@
 """What people read of an experiment: every number with how many units it rests on and how sure it is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crossfade.data.dataset import to_datetime
@@ -26,10 +26,11 @@ def title(stored: "StoredExperiment", experiment: Experiment) -> str:
     until = "" if stored.stopped_us is None else f" to {_day(stored.stopped_us)}"
     last = [step.traffic for step in stored.steps if step.traffic][-1]
     arms = ", ".join(arm.name for arm in experiment.arms)
+    together = "" if experiment.design == "between" else " (interleaved)"
     state = "runs" if stored.stopped_us is None else "stopped"
     return (
         f"{stored.name}  {state}  {_day(stored.started_us)}{until}  "
-        f"{100 * last:g}% of {experiment.unit}s  {experiment.metric}: {arms}"
+        f"{100 * last:g}% of {experiment.unit}s  {experiment.metric}: {arms}{together}"
     )
 
 
@@ -57,21 +58,39 @@ def told(stored: "StoredExperiment", experiment: Experiment, analysis: Analysis)
         for arm in analysis.arms
     ]
     lines += ["", *_table(rows)]
+    changed = changed_versions({arm.name: arm.versions for arm in analysis.arms})
+    lines += ["", *changed] if changed else []
     for one in analysis.comparisons:
-        lines += ["", *_compared(one, analysis.arms[0].name)]
+        lines += ["", *_compared(one, experiment)]
     return lines
 
 
-def _compared(one: Comparison, control: str) -> Sequence[str]:
+def changed_versions(by_arm: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A sentence for each arm whose lists are not all by one version; see `ArmResult.versions`."""
+    return [
+        f"{arm} was answered by {_listed(f'{version} ({n:,} lists)' for version, n in versions.items())}: "
+        "what served changed, and the arm stands for all of them."
+        for arm, versions in by_arm.items()
+        if len(versions) > 1
+    ]
+
+
+def _compared(one: Comparison, experiment: Experiment) -> Sequence[str]:
+    before = f", {one.n_before:,} of them with lists from before"
     needed = "not known yet" if one.needed is None else f"{one.needed:,}"
     return [
-        f"{one.arm} against {control}: {_number(one.difference, '+')}, "
-        f"n = {one.n:,}, {one.n_before:,} of them with lists from before",
+        f"{one.arm} against {experiment.arms[0].name}: {_number(one.difference, '+')}, "
+        f"n = {one.n:,}{before if experiment.design == 'between' else ', each with lists of both'}",
         f"  at any time          {_ends(one.always, '+')}",
         f"  looked at just once  {_ends(one.once, '+')}",
         f"  units needed         {needed}",
         f"  verdict              {MEANING[one.verdict]}",
     ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}"
 
 
 def _number(value: float, sign: str = "") -> str:

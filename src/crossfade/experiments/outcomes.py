@@ -13,9 +13,12 @@ LISTS = pl.Schema(
         "unit_id": pl.String(),
         "arm": pl.String(),
         "item_ids": pl.List(pl.String()),
+        "version": pl.String(),
+        "item_arms": pl.List(pl.String()),
     }
 )
-"""Lists as they were shown, one a row; the arm is null where none answered."""
+"""Lists as they were shown, one a row; the arm is null where none answered, or where the list is interleaved: then
+each item has one. The version is what answered."""
 
 EVENTS = pl.Schema(
     {
@@ -48,7 +51,11 @@ FEWER_IS_BETTER: tuple[Metric, ...] = ("skip_share",)
 
 
 def counted(
-    experiment: Experiment, lists: pl.DataFrame, events: pl.DataFrame, now_us: int
+    experiment: Experiment,
+    lists: pl.DataFrame,
+    events: pl.DataFrame,
+    now_us: int,
+    team: str | None = None,
 ) -> pl.DataFrame:
     """Units whose time is over, with what came of them.
 
@@ -60,6 +67,7 @@ def counted(
         lists: As `LISTS`, those that its arms answered.
         events: As `EVENTS`, at least those of the units.
         now_us: The moment of asking.
+        team: Arm of interleaved lists that has to have put an item there, for its events to count.
 
     Returns:
         One row per unit in the order in which they came to count: ``unit_id``, ``arm``, ``value``
@@ -71,7 +79,7 @@ def counted(
     over = watched.filter(
         pl.col("first_us") + _days_us(experiment) + window_us(experiment) < now_us
     )
-    return _means(experiment, over, events)
+    return _means(experiment, over, events, team)
 
 
 def before(experiment: Experiment, lists: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -89,8 +97,12 @@ def _days_us(experiment: Experiment) -> int:
     return round(experiment.days * MICROSECONDS_PER_DAY)
 
 
-def _means(experiment: Experiment, lists: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def _means(
+    experiment: Experiment, lists: pl.DataFrame, events: pl.DataFrame, team: str | None = None
+) -> pl.DataFrame:
     found = _reactions(lists, events, window_us(experiment))
+    if team is not None:
+        found = found.filter(pl.col("item_arm") == team)
     found = found.with_columns(experiment.target.expression(found.columns))
     of_a_list = found.group_by("request_id").agg(
         OF_A_LIST[experiment.metric].cast(pl.Float64).alias("value")
@@ -112,11 +124,13 @@ def _reactions(lists: pl.DataFrame, events: pl.DataFrame, window: int) -> pl.Dat
         lists.select(
             "request_id",
             "unit_id",
-            pl.col("item_ids").list.unique().alias("item_id"),
+            pl.col("item_ids").alias("item_id"),
+            pl.col("item_arms").alias("item_arm"),
             pl.col("item_ids").list.len().alias("n_items"),
             pl.col("time_us").alias("shown_us"),
         )
-        .explode("item_id")
+        .explode("item_id", "item_arm")
+        .unique(["request_id", "item_id"])
         .sort("shown_us", "request_id")
     )
     named = events.join(shown.drop("unit_id"), on=["request_id", "item_id"]).filter(

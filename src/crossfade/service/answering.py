@@ -5,10 +5,12 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from crossfade.errors import CrossfadeError
+from crossfade.errors import BundleError, CrossfadeError
 from crossfade.online import Answer, Ask
 from crossfade.service.faults import Refusal
 from crossfade.service.meters import Meters
@@ -23,8 +25,20 @@ Outcome = tuple[str, Answer | Exception]
 @dataclass(frozen=True, eq=False)
 class _Job:
     make: Callable[[System], Ask]
+    system: System | None
     future: asyncio.Future[tuple[str, Answer]]
     loop: asyncio.AbstractEventLoop
+
+
+class _Line:
+    """What waits for one system, and the threads that wait with it: one that is slow holds up no other."""
+
+    def __init__(self, n_workers: int) -> None:
+        self.jobs: deque[_Job] = deque()
+        # For each process a thread that waits for it and one that has made its next pass, for it to go
+        # on with. One that answers itself starts no others: other cores have the web server to do.
+        begin = None if n_workers else alone()
+        self.pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
 
 
 class Answering:
@@ -37,7 +51,7 @@ class Answering:
         current: The system that serves now.
         n_workers: Processes that answer at once; 0 answers in a thread of this one.
         at_once: Most requests of one pass.
-        max_waiting: Beyond so many a request is refused.
+        max_waiting: Beyond so many that wait for one system a request is refused.
         meters: Where lengths go.
     """
 
@@ -50,30 +64,31 @@ class Answering:
         meters: Meters,
     ) -> None:
         self._current, self._at_once, self._max_waiting = current, at_once, max_waiting
-        self._meters = meters
-        self._waiting: deque[_Job] = deque()
-        # For each process a thread that waits for it and one that has made its next pass, for it to go
-        # on with. One that answers itself starts no others: other cores have the web server to do.
-        begin = None if n_workers else alone()
-        self._pool = ThreadPoolExecutor(CALLS_EACH * n_workers or 1, "answering", begin)
+        self._n_workers, self._meters = n_workers, meters
+        self._serving = _Line(n_workers)
+        self._beside: WeakKeyDictionary[System, _Line] = WeakKeyDictionary()
 
-    async def ask(self, make: Callable[[System], Ask]) -> tuple[str, Answer]:
+    async def ask(
+        self, make: Callable[[System], Ask], system: System | None = None
+    ) -> tuple[str, Answer]:
         """The answer to one request, and the version that gave it.
 
         Args:
             make: Makes the request; called in a thread, as it may read the log.
+            system: What is asked; None is what serves.
 
         Raises:
             Refusal: If too many wait already.
             CrossfadeError: What is wrong with this request.
         """
-        if len(self._waiting) >= self._max_waiting:
+        line = self._line(system)
+        if len(line.jobs) >= self._max_waiting:
             raise Refusal(503, "too many requests wait; come again", 1)
         loop = asyncio.get_running_loop()
-        job = _Job(make, loop.create_future(), loop)
+        job = _Job(make, system, loop.create_future(), loop)
         self._meters.waiting.inc()
-        self._waiting.append(job)
-        self._pool.submit(self._pass).add_done_callback(_note)
+        line.jobs.append(job)
+        line.pool.submit(self._pass, line.jobs).add_done_callback(_note)
         try:
             return await job.future
         finally:
@@ -81,29 +96,43 @@ class Answering:
 
     def close(self) -> None:
         """Answer what waits, then end."""
-        self._pool.shutdown()
+        for line in (self._serving, *self._beside.values()):
+            line.pool.shutdown()
 
-    def _pass(self) -> None:
+    def _line(self, system: System | None) -> _Line:
+        if system is None:
+            return self._serving
+        line = self._beside.get(system)
+        if line is None:
+            line = self._beside[system] = _Line(self._n_workers)
+        return line
+
+    def _pass(self, waiting: deque[_Job]) -> None:
         """Answer what waits, up to so many; often another pass was quicker, and nothing does."""
-        jobs = self._taken()
+        jobs = self._taken(waiting)
         if not jobs:
             return
         self._meters.together.observe(len(jobs))
         outcomes: Sequence[Outcome] = [("", RuntimeError("a pass failed"))] * len(jobs)
         try:
             outcomes = self._outcomes(jobs)
+        except (BundleError, BrokenProcessPool) as error:
+            if jobs[0].system is None:
+                raise
+            lost = BundleError(f"version {jobs[0].system.version} answers no more: {error}")
+            outcomes = [("", lost)] * len(jobs)
         finally:  # whoever waits is told, whatever went wrong
             _tell(jobs, outcomes)
 
-    def _taken(self) -> list[_Job]:
+    def _taken(self, waiting: deque[_Job]) -> list[_Job]:
         jobs: list[_Job] = []
         with suppress(IndexError):
             while len(jobs) < self._at_once:
-                jobs.append(self._waiting.popleft())
+                jobs.append(waiting.popleft())
         return jobs
 
     def _outcomes(self, jobs: Sequence[_Job]) -> list[Outcome]:
-        live = self._current()
+        live = jobs[0].system or self._current()
         outcomes: list[Outcome | None] = [None] * len(jobs)
         asks: dict[int, Ask] = {}
         for place, job in enumerate(jobs):

@@ -40,6 +40,7 @@ def create_app(service: Service) -> ASGIApp:
         watching = [
             asyncio.create_task(service.versions.watch(service.config.reload_s)),
             asyncio.create_task(service.unavailable.watch()),
+            asyncio.create_task(service.assigning.watch(service.config.reload_s)),
         ]
         yield
         for task in watching:

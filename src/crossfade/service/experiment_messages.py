@@ -1,7 +1,7 @@
 """What goes over the wire about experiments; what is not known yet is null."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -53,6 +53,9 @@ class ArmLine(_Told):
     n_lists: int = Field(description="Lists of those that count.")
     mean: Known = Field(description="Of the metric, each unit once.")
     interval: Between = Field(description="Of the mean, for one look.")
+    versions: Mapping[str, int] = Field(
+        description="What answered its lists, with how many; several where what served changed."
+    )
 
 
 class ComparisonLine(_Told):
@@ -92,6 +95,9 @@ class ExperimentLine(BaseModel):
     traffic: float
     steps: Sequence[StepLine]
     settings: Experiment
+    problem: str | None = Field(
+        None, description="Why nobody takes part in it where this was asked, although it runs."
+    )
 
     @classmethod
     def of(cls, stored: StoredExperiment) -> Self:

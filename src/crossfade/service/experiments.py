@@ -5,9 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
+from crossfade.errors import ConfigError, CrossfadeError
 from crossfade.experiments import Arm, Experiment
 from crossfade.experiments.kept import analysed, begin
-from crossfade.online import Ask
+from crossfade.online import Ask, HeadConfig
 from crossfade.service.asking import Running, needs
 from crossfade.service.experiment_messages import (
     ExperimentAnswer,
@@ -18,6 +19,8 @@ from crossfade.service.experiment_messages import (
 from crossfade.service.lists import as_changed
 from crossfade.service.messages import Word
 from crossfade.service.state import Service, now_us
+from crossfade.service.workers import System
+from crossfade.store.log.experiments import StoredExperiment
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
 
@@ -28,7 +31,7 @@ Name = Annotated[Word, Path()]
 async def experiments(service: Running) -> ExperimentsAnswer:
     """All that ever were."""
     found = await asyncio.to_thread(service.log.experiments.every)
-    return ExperimentsAnswer(experiments=[ExperimentLine.of(one) for one in found])
+    return ExperimentsAnswer(experiments=[line_of(service, one) for one in found])
 
 
 @router.get("/{name}", dependencies=[Depends(needs("read"))])
@@ -59,11 +62,8 @@ async def stop(name: Name, service: Running) -> ExperimentAnswer:
 
 
 async def begun(service: Service, asked: Experiment) -> None:
-    """Begin an experiment; raises what a list by one of its arms would."""
-    for arm in asked.arms:
-        await _try(service, arm)
-    await asyncio.to_thread(begin, service.log, asked, now_us())
-    await asyncio.to_thread(service.assigning.read)
+    """Begin an experiment, its versions loaded; raises what a list by one of its arms would."""
+    await asyncio.to_thread(_begin, service, asked)
 
 
 async def grown(service: Service, name: str, traffic: float) -> None:
@@ -78,6 +78,12 @@ async def stopped(service: Service, name: str) -> None:
     await asyncio.to_thread(service.assigning.read)
 
 
+def line_of(service: Service, stored: StoredExperiment) -> ExperimentLine:
+    """An experiment as it goes on here."""
+    problem = service.assigning.problem(stored.name)
+    return ExperimentLine.of(stored).model_copy(update={"problem": problem})
+
+
 async def told(service: Service, name: str) -> ExperimentAnswer:
     """An experiment and what it says so far."""
     # It may take seconds: one at a time, so that threads are left for events.
@@ -85,12 +91,33 @@ async def told(service: Service, name: str) -> ExperimentAnswer:
         return await asyncio.to_thread(_analysed, service, name)
 
 
-async def _try(service: Service, arm: Arm) -> None:
+def _begin(service: Service, asked: Experiment) -> None:
+    beside = service.assigning.beside
+    with beside.changing:
+        try:
+            beside.load(asked.versions)
+            for arm in asked.arms:
+                version = arm.version
+                _try(service.versions.current() if version is None else beside.held[version], arm)
+            begin(service.log, asked, now_us())
+        finally:  # what it asked for is let go where it was not begun
+            service.assigning.read()
+
+
+def _try(live: System, arm: Arm) -> None:
     """Raise what a list by this arm would."""
-    ask = Ask(k=1, seed=0)
-    await service.answering.ask(lambda live: as_changed(live, ask, arm.changes))
+    ask = Ask(k=1, seed=0, now_us=now_us())
+    (answer,) = live.answer([as_changed(live, ask, arm.changes)])
+    if isinstance(answer, CrossfadeError):
+        raise answer
+    if arm.adapt and live.adapt(ask, HeadConfig()).outcome == "no_model":
+        raise ConfigError(
+            f'arm "{arm.name}" adapts, and version {live.version} has no learned blend or no times for that; '
+            "leave adapt out"
+        )
 
 
 def _analysed(service: Service, name: str) -> ExperimentAnswer:
     stored = service.log.experiments.get(name)
-    return ExperimentAnswer.telling(stored, analysed(service.log, stored, now_us()))
+    found = ExperimentAnswer.telling(stored, analysed(service.log, stored, now_us()))
+    return found.model_copy(update={"problem": service.assigning.problem(name)})

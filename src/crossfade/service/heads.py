@@ -8,6 +8,7 @@ from time import perf_counter
 
 from crossfade.errors import CrossfadeError, DataError
 from crossfade.online import Ask, Head
+from crossfade.service.assigning import Part
 from crossfade.service.config import ServiceConfig
 from crossfade.service.meters import Meters
 from crossfade.service.people import People, Who, must_not_know
@@ -34,6 +35,7 @@ class Heads:
         current: The system that serves now.
         config: Settings of the service.
         meters: Where outcomes are counted.
+        part: In which arm of an experiment somebody is.
         clock: Microseconds since 1970.
     """
 
@@ -45,9 +47,10 @@ class Heads:
         config: ServiceConfig,
         meters: Meters,
         *,
+        part: Callable[[Who], Part],
         clock: Callable[[], int],
     ) -> None:
-        self._log, self._people, self._current = log, people, current
+        self._log, self._people, self._current, self._part = log, people, current, part
         self._config, self._meters, self._clock = config, meters, clock
         self._kept: OrderedDict[Who, Head | None] = OrderedDict()
         self._waiting: OrderedDict[Who, None] = OrderedDict()
@@ -56,18 +59,18 @@ class Heads:
         self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
         self._busy = False
-        self._thread: threading.Thread | None = None
-        if config.adapt:
-            start = alone()
-            self._thread = threading.Thread(
-                target=self._work, args=(start,), name="heads", daemon=True
-            )
-            self._thread.start()
+        # It waits for somebody to adapt to; where nobody's lists adapt, that costs nothing.
+        self._thread = threading.Thread(
+            target=self._work, args=(alone(),), name="heads", daemon=True
+        )
+        self._thread.start()
+
+    def adapts(self, part: Part) -> bool:
+        """Whether lists adapt to somebody who is in this arm, or in none."""
+        return self._config.adapt if part.adapt is None else part.adapt
 
     def of(self, who: Who) -> Head | None:
         """The head of somebody, read from the log when they are asked about first."""
-        if not self._config.adapt:
-            return None
         with self._lock:
             if who in self._kept:
                 self._kept.move_to_end(who)
@@ -78,11 +81,12 @@ class Heads:
         return head
 
     def note(self, people: Iterable[Who]) -> None:
-        """Adapt to some people soon: they did something."""
-        if self._thread is None:
+        """Adapt soon to those of some people whose lists do: they did something."""
+        adapting = [who for who in people if self._learner(who)]
+        if not adapting:
             return
         with self._changed:
-            for who in people:
+            for who in adapting:
                 if who in self._waiting or len(self._waiting) < self._config.max_adapting:
                     self._waiting[who] = None
                 else:
@@ -105,8 +109,7 @@ class Heads:
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _work(self, start: Callable[[], None]) -> None:
         start()
@@ -140,7 +143,10 @@ class Heads:
 
     def _adapt(self, who: Who) -> None:
         n_cleared, now_us = self._n_cleared, self._clock()
-        live, recent = self._current(), self._people.recent(who)
+        part = self._learner(who)
+        if part is None:  # their experiment ended meanwhile
+            return
+        live, recent = part.system or self._current(), self._people.recent(who)
         user_id = None if must_not_know(live, recent) else who.user_id
         ask = Ask(user_id, recent.events, now_us=now_us, head=self.of(who))
         began = perf_counter()
@@ -156,6 +162,11 @@ class Heads:
         # Where nothing was learned, only how far was looked is new, and memory does for that.
         if found.outcome == "nothing_new" or self._log.heads.put(row):
             self._keep(who, head, n_cleared)
+
+    def _learner(self, who: Who) -> Part | None:
+        """The arm, or none, whose lists adapt to somebody; None where no list does."""
+        part = self._part(who)
+        return next((one for one in part.pair or (part,) if self.adapts(one)), None)
 
     def _keep(
         self, who: Who, head: Head | None, n_cleared: int, *, unless_there: bool = False

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from crossfade.errors import ConfigError
+from crossfade.errors import BundleError, ConfigError
 from crossfade.meta.serving import Filters
 from crossfade.online import Answer, Ask, as_shown
 from crossfade.service.asking import Running, needs
-from crossfade.service.assigning import Part
+from crossfade.service.assigning import IN_NONE, Part
 from crossfade.service.impressions import kept
+from crossfade.service.interleaving import Made, interleaved
 from crossfade.service.messages import (
     MAX_K,
     Id,
@@ -36,6 +37,7 @@ from crossfade.service.messages import (
 from crossfade.service.people import Recent, Who, must_not_know
 from crossfade.service.state import Service, now_us
 from crossfade.service.workers import System
+from crossfade.store.log import Impression
 
 logger = logging.getLogger("crossfade.service")
 
@@ -52,28 +54,17 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """A list as of now; that it was shown is written down."""
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     features = kept(request_id, service.config.keep_features)
-    version, answer, part = await _answered(service, asked, now, features=features)
-    service.impressions.add(
-        as_shown(
-            answer,
-            request_id,
-            version,
-            now,
-            user_id=asked.user_id,
-            session_id=asked.session_id,
-            experiment=part.experiment,
-            arm=part.arm,
-        )
-    )
-    service.meters.lists.labels(answer.method).inc()
-    service.meters.adapted_lists.inc(answer.adaptation_applied)
-    return _told(request_id, version, answer, part)
+    made = await _answered(service, asked, now, request_id, features=features)
+    service.impressions.add(_shown(made, request_id, asked, now))
+    service.meters.lists.labels(made.answer.method).inc()
+    service.meters.adapted_lists.inc(made.answer.adaptation_applied)
+    return _told(request_id, made.version, made.answer, made.part)
 
 
 async def looked_at(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     """The list of somebody for whoever looks on: it is part of no experiment, and counts nowhere as shown."""
     version, answer = await service.answering.ask(ask_of(service, asked, now))
-    return _told(uuid.uuid4().hex, version, answer, Part())
+    return _told(uuid.uuid4().hex, version, answer, IN_NONE)
 
 
 @router.get("/recommendations", response_model=ListAnswer)
@@ -85,8 +76,9 @@ async def recommend_to(asked: Annotated[ShortRequest, Query()], service: Running
 @router.post("/explanations", response_model=ItemAnswer)
 async def explain(asked: ItemRequest, service: Running) -> Response:
     """What speaks for one item, whether it would be listed or not."""
-    live = service.versions.current()
-    make = ask_of(service, asked, now_us())
+    part = service.assigning.part(_who(asked))
+    live = part.system or service.versions.current()
+    make = ask_of(service, asked, now_us(), part)
     found = await asyncio.to_thread(lambda: live.explain(make(live), asked.item_id))
     return _json(ItemAnswer(version=live.version, item=found))
 
@@ -94,8 +86,9 @@ async def explain(asked: ItemRequest, service: Running) -> Response:
 @router.post("/predictions", response_model=PairsAnswer)
 async def predict(asked: PairsRequest, service: Running) -> Response:
     """Score and probability of some items for one person."""
-    live = service.versions.current()
-    make = ask_of(service, asked, now_us())
+    part = service.assigning.part(_who(asked))
+    live = part.system or service.versions.current()
+    make = ask_of(service, asked, now_us(), part)
     found = await asyncio.to_thread(lambda: live.predict(make(live), asked.item_ids))
     items = [
         Prediction(
@@ -120,25 +113,57 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
+def _shown(made: Made, request_id: str, asked: ListRequest, now: int) -> Impression:
+    shown = as_shown(
+        made.answer,
+        request_id,
+        made.version,
+        now,
+        user_id=asked.user_id,
+        session_id=asked.session_id,
+        experiment=made.part.experiment,
+        arm=made.part.arm,
+    )
+    if not made.item_arms:
+        return shown
+    whose = zip(shown.items, made.item_arms, strict=True)
+    return replace(shown, items=[replace(item, arm=arm) for item, arm in whose])
+
+
 async def _answered(
-    service: Service, asked: ListRequest, now: int, *, features: bool
-) -> tuple[str, Answer, Part]:
-    """The list with the version that made it, by the arm of the experiment that somebody is in."""
+    service: Service, asked: ListRequest, now: int, request_id: str, *, features: bool
+) -> Made:
+    """The list by the arm of the experiment that somebody is in, or by both."""
     # Who says how lists are to be made gets them so, and is part of no experiment.
     own = asked.diversity is not None
-    part = Part() if own else await service.assigning.part(_who(asked))
+    part = IN_NONE if own else service.assigning.part(_who(asked))
     try:
-        return *await service.answering.ask(
-            ask_of(service, asked, now, part.changes, features=features)
-        ), part
-    except ConfigError as error:
+        return await _made(service, asked, now, part, request_id, features=features)
+    except (BundleError, ConfigError) as error:
         if part.experiment is None:
             raise
+        for one in part.pair or (part,):
+            if one.system is not None and isinstance(error, BundleError):
+                service.assigning.beside.lose(one.system, error)
         # Raises the same once more where the request is at fault, not the arm.
-        found = await service.answering.ask(ask_of(service, asked, now, features=features))
-        service.meters.arms_refused.labels(part.experiment, str(part.arm)).inc()
-        logger.error("experiment %s, arm %s: %s", part.experiment, part.arm, error)  # noqa: TRY400
-        return *found, Part()
+        made = await _made(service, asked, now, IN_NONE, request_id, features=features)
+        arm = part.arm or "both"
+        service.meters.arms_refused.labels(part.experiment, arm).inc()
+        logger.error("experiment %s, arm %s: %s", part.experiment, arm, error)  # noqa: TRY400
+        return made
+
+
+async def _made(
+    service: Service, asked: ListRequest, now: int, part: Part, request_id: str, *, features: bool
+) -> Made:
+    if not part.pair:
+        make = ask_of(service, asked, now, part, features=features)
+        return Made(*await service.answering.ask(make, part.system), part)
+    made = await asyncio.gather(
+        *(service.answering.ask(ask_of(service, asked, now, one), one.system) for one in part.pair)
+    )
+    unit_id = str(asked.user_id or asked.session_id)
+    return interleaved(part, made, unit_id, request_id, asked.k)
 
 
 def _told(request_id: str, version: str, answer: Answer, part: Part) -> ListAnswer:
@@ -165,11 +190,12 @@ def ask_of(
     service: Service,
     asked: PersonRequest,
     now: int,
-    changes: Mapping[str, Any] | None = None,
+    part: Part = IN_NONE,
     *,
     features: bool = False,
 ) -> Callable[[System], Ask]:
-    """Makes the request to a system in a thread, since it may read the log."""
+    """Makes the request to a system in a thread, since it may read the log; for somebody in an arm, its way."""
+    adapts = service.heads.adapts(part)
 
     def make(live: System) -> Ask:
         who = _who(asked)
@@ -180,16 +206,16 @@ def ask_of(
             now_us=now,
             context=asked.context,
             features=features,
-            head=None if who == Who() else service.heads.of(who),
+            head=None if who == Who() or not adapts else service.heads.of(who),
         )
         if not isinstance(asked, ListRequest):
             return ask
-        return _with_list(live, ask, asked, changes, service.unavailable.ids)
+        return _with_list(live, ask, asked, part.changes, service.unavailable.ids)
 
     return make
 
 
-def as_changed(live: System, ask: Ask, changes: Mapping[str, Any] | None) -> Ask:
+def as_changed(live: System, ask: Ask, changes: Mapping[str, Any]) -> Ask:
     """A request for a list by the settings of a system, some of them changed."""
     return replace(ask, ranking=live.ranking.changed(**changes) if changes else None)
 
@@ -198,7 +224,7 @@ def _with_list(
     live: System,
     ask: Ask,
     asked: ListRequest,
-    changes: Mapping[str, Any] | None,
+    changes: Mapping[str, Any],
     unavailable: tuple[str, ...],
 ) -> Ask:
     if asked.diversity is not None:

@@ -154,7 +154,9 @@ class ListAnswer(BaseModel):
     """A list, and what it rests on."""
 
     request_id: str = Field(description="To be named by the events that react to this list.")
-    version: str = Field(description="Of the system that answered.")
+    version: str = Field(
+        description="Of the system that answered; both with a + between them, if two were interleaved."
+    )
     method: str = Field(description="What answered: the learned blend, or the static one.")
     n_history: int = Field(description="Events the list rests on.")
     n_live: int = Field(description="How many of them came in after the system was fitted.")
@@ -167,7 +169,9 @@ class ListAnswer(BaseModel):
     )
     notes: Sequence[str] = Field(description="What is unknown and was left out.")
     experiment: str | None = Field(None, description="That the list is part of.")
-    arm: str | None = Field(None, description="Of that experiment, which made the list.")
+    arm: str | None = Field(
+        None, description="Of that experiment, which made the list; null where both made it."
+    )
     items: Sequence[Recommendation]
 
 

@@ -58,6 +58,11 @@ class Meters:
             ("experiment", "arm"),
             registry=registry,
         )
+        self.experiments_waiting = Gauge(
+            "crossfade_experiments_waiting",
+            "Experiments that run and that nobody takes part in here, as a version of theirs is not loaded.",
+            registry=registry,
+        )
         self.people = Gauge(
             "crossfade_people", "People whose recent events are in memory.", registry=registry
         )

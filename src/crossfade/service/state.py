@@ -8,6 +8,7 @@ from crossfade.errors import CrossfadeError
 from crossfade.service.access import Doorkeeper, Rates
 from crossfade.service.answering import Answering
 from crossfade.service.assigning import Assigning
+from crossfade.service.beside import Beside
 from crossfade.service.config import ServiceConfig
 from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
@@ -72,6 +73,7 @@ class Service:
             return await asyncio.to_thread(log.key, presented, now_us())
 
         people = People(log, config.max_people, config.max_events)
+        assigning = Assigning(log, Beside(versions.load), meters)
         return cls(
             config,
             log,
@@ -79,9 +81,9 @@ class Service:
             people,
             Unavailable(log),
             answering,
-            Assigning(log, config.reload_s),
+            assigning,
             Impressions(log, meters),
-            Heads(log, people, versions.current, config, meters, clock=now_us),
+            Heads(log, people, versions.current, config, meters, part=assigning.part, clock=now_us),
             meters,
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import threading
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from crossfade.errors import ConfigError, CrossfadeError
+from crossfade.errors import BundleError, ConfigError, CrossfadeError
 from crossfade.service.meters import Meters
 from crossfade.service.workers import System, Workers, load
 from crossfade.store import Registry, Version
@@ -45,6 +47,7 @@ class Versions:
     def __init__(self, source: Source, meters: Meters, n_workers: int) -> None:
         self._source, self._meters, self._n_workers = source, meters, n_workers
         self._loading = threading.Lock()
+        self._alive: WeakValueDictionary[str, System] = WeakValueDictionary()
         self._current = self._loaded()
         self.problem: str | None = None
         """Why the promoted version does not serve; None where it does."""
@@ -52,6 +55,15 @@ class Versions:
     def current(self) -> System:
         """The system that answers now."""
         return self._current
+
+    def load(self, version: str) -> System:
+        """The system of a version of the registry; where it serves already, or answers an arm, that one.
+
+        Raises:
+            ConfigError: If one bundle serves.
+            BundleError: If it is not there or damaged.
+        """
+        return self._read(self._registry().path(version))
 
     def list(self) -> list[Version]:
         """The versions of the registry, the newest first; none for a bundle."""
@@ -120,4 +132,14 @@ class Versions:
         return self._read(source.bundle)
 
     def _read(self, bundle: Path) -> System:
-        return Workers(bundle, self._n_workers) if self._n_workers else load(bundle)
+        alive = self._alive.get(bundle.name)
+        if alive is not None:
+            return alive
+        try:
+            found = Workers(bundle, self._n_workers) if self._n_workers else load(bundle)
+        except BrokenProcessPool as error:
+            raise BundleError(
+                f"{bundle}: a process died that loaded it; see that there is memory for one more version"
+            ) from error
+        self._alive[bundle.name] = found
+        return found

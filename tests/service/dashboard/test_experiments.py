@@ -7,7 +7,9 @@ import pytest
 from tests.service.dashboard.conftest import Desk
 from tests.service.dashboard.markup import Element, page
 
+from crossfade.errors import StoreError
 from crossfade.experiments.analysis import Analysis, ArmResult, Comparison
+from crossfade.experiments.assignment import place
 from crossfade.experiments.intervals import Interval
 from crossfade.service import experiments
 from crossfade.service.dashboard.charts import Scale
@@ -27,8 +29,8 @@ def shown(desk: Desk, monkeypatch: pytest.MonkeyPatch, found: Analysis) -> Eleme
 
 
 ARMS = [
-    ArmResult("as-is", 0.5, 120, 110, 220, 1.5, Interval(1.25, 1.75)),
-    ArmResult("mixed", 0.5, 130, 115, 230, 1.75, Interval(1.5, 2.0)),
+    ArmResult("as-is", 0.5, 120, 110, 220, 1.5, Interval(1.25, 1.75), {"v1": 200, "v2": 20}),
+    ArmResult("mixed", 0.5, 130, 115, 230, 1.75, Interval(1.5, 2.0), {"v2": 230}),
 ]
 BETTER = Comparison(
     "mixed", 225, 60, 0.25, Interval(0.125, 0.375), Interval(0.0625, 0.4375), 900, "better"
@@ -65,6 +67,8 @@ def test_estimates_come_with_both_intervals_and_a_verdict(
     row = [cell.text for cell in read.all("table")[0].all("tr")[2].all("td")]
     assert row == ["50.0 %", "130", "115", "230", "1.7500", "1.5000 to 2.0000"]
     assert "Arms got their shares (p = 0.5)" in read.text
+    assert "as-is was answered by v1 (200 lists) and v2 (20 lists)" in read.text
+    assert "mixed was answered" not in read.text
 
 
 def test_arms_without_their_shares_are_told_first(
@@ -101,6 +105,45 @@ def test_an_admin_begins_grows_and_stops_one(desk: Desk) -> None:
     seen = page(desk.read.get("/dashboard/experiments").text)
     assert seen.all("tr")[1].all("td")[-1].text == "stopped"
     assert not seen.all("textarea")
+
+
+def test_arms_of_another_version_are_told_and_why_nobody_takes_part(desk: Desk) -> None:
+    other = next(one.version for one in desk.service.versions.list() if not one.promoted)
+    arm = f'name = "mixed"\nversion = "{other}"\nadapt = false\n'
+    settings = EXAMPLE.replace("shelf", "other").replace('name = "mixed"\n', arm)
+    desk.admin.post("/dashboard/experiments/begin", data={"settings": settings})
+    held = desk.service.assigning.beside
+    read = opened(desk, "experiment", name="other")
+    assert [one.text for one in read.of_class("changes")[0].all("dd")] == [
+        "nothing",
+        f'version = "{other}", adapt = false, diversity = 0.3',
+    ]
+    assert not read.all("p", role="alert")
+    held.lose(held.held[other], StoreError("it went away"))
+    for says in ("false", "true"):
+        read = opened(desk, "experiment", name="other", says=says)
+        assert read.all("p", role="alert")[0].text == "Nobody takes part here: it went away"
+    desk.admin.post("/dashboard/experiments/stop", data={"name": "other"})
+    assert not opened(desk, "experiment", name="other").all("p", role="alert")
+    assert not held.held
+
+
+def test_interleaved_arms_are_told_as_such(desk: Desk) -> None:
+    settings = EXAMPLE.replace('"shelf"', '"both"\ndesign = "interleaved"').replace(
+        "0.1\n\n", "1.0\n\n"
+    )
+    desk.admin.post("/dashboard/experiments/begin", data={"settings": settings})
+    users = desk.model.dataset.user_ids.ids.to_list()
+    user = next(one for one in users if place("shelf", one, 0.5, [1, 1]) is None)
+    desk.app.post("/v1/recommendations", json={"user_id": user})
+    desk.service.impressions.close()
+    read = opened(desk, "experiment", name="both", says="true")
+    for said in ("interleaved: each list is drawn from both arms", "Arms began equally many lists"):
+        assert said in read.text, said
+    assert "known from before" not in read.text
+    listener = opened(desk, "listener", user_id=user)
+    assert "experiment both, whose arms are interleaved." in listener.text
+    desk.admin.post("/dashboard/experiments/stop", data={"name": "both"})
 
 
 @pytest.mark.parametrize(

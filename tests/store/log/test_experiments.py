@@ -1,5 +1,6 @@
 """Experiments are kept, and found again with all that was shown and done in them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,3 +127,16 @@ def test_sessions_may_be_units_too(log: Log) -> None:
     found = analysed(log, log.experiments.get("shelf"), NOW + DAY)
     assert [(arm.n_seen, arm.n) for arm in found.arms] == [(1, 1), (0, 0)]
     assert found.arms[0].mean == 1
+
+
+def test_whose_each_item_of_an_interleaved_list_is_comes_back(log: Log) -> None:
+    begin(log, experiment(), NOW)
+    items = [ImpressionItem("t1", 1, 0.5, arm="b"), ImpressionItem("t2", 2, 0.25, arm="a")]
+    both = replace(shown("r1", NOW, "ann", "a"), arm=None, items=items)
+    alone = shown("r2", NOW + 1, "ann", "a")
+    log.add_impressions([both, alone])
+    assert log.impression("r1") == both
+    assert [row[-1] for row in log.experiments.lists("shelf", "user", NOW + 9)] == [
+        ["b", "a"],
+        [None] * len(alone.items),
+    ]

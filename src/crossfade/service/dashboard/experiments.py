@@ -12,11 +12,11 @@ from crossfade.config import validate
 from crossfade.errors import ConfigError
 from crossfade.experiments import Experiment
 from crossfade.experiments.assignment import BUCKETS
-from crossfade.experiments.lines import MEANING
+from crossfade.experiments.lines import MEANING, changed_versions
 from crossfade.service.dashboard.charts import Scale
 from crossfade.service.dashboard.pages import Looks, Running, Runs, Sent, read, render, url
 from crossfade.service.experiment_messages import ComparisonLine, ExperimentAnswer, ExperimentLine
-from crossfade.service.experiments import begun, grown, stopped, told
+from crossfade.service.experiments import begun, grown, line_of, stopped, told
 from crossfade.service.messages import Message, Word
 
 router = APIRouter()
@@ -59,7 +59,7 @@ class Written(Message):
 async def experiments(request: Request, service: Running) -> Response:
     """All that ever were, the newest first."""
     stored = await asyncio.to_thread(service.log.experiments.every)
-    lines = [ExperimentLine.of(one) for one in reversed(stored)]
+    lines = [line_of(service, one) for one in reversed(stored)]
     return render(request, "experiments.html.j2", experiments=lines, example=EXAMPLE)
 
 
@@ -72,13 +72,15 @@ async def experiment(
 ) -> Response:
     """One of them; what it says takes a while and is asked for once the page is there."""
     found: ExperimentLine | ExperimentAnswer
+    changed: list[str] = []
     if says:
         found = await told(service, name)
         analysis = found.analysis
+        changed = changed_versions({arm.name: arm.versions for arm in analysis.arms})
         scales = [_scale(one, found.settings.minimal_effect) for one in analysis.comparisons]
     else:
         stored = await asyncio.to_thread(service.log.experiments.get, name)
-        found, analysis, scales = ExperimentLine.of(stored), None, []
+        found, analysis, scales = line_of(service, stored), None, []
     return render(
         request,
         "experiment.html.j2",
@@ -86,6 +88,7 @@ async def experiment(
         analysis=analysis,
         scales=scales,
         meaning=MEANING,
+        changed=changed,
     )
 
 

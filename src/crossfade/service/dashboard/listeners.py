@@ -156,7 +156,7 @@ async def work(service: Service, asked: Somebody, before: Sequence[str] = ()) ->
     return {
         "asked": asked,
         "answer": answer,
-        "part": await service.assigning.part(Who(asked.user_id, asked.session_id)),
+        "part": service.assigning.part(Who(asked.user_id, asked.session_id)),
         "lines": _lines(answer, bases),
         "moved": moved,
         "gone": gone,

@@ -58,8 +58,8 @@ class StoredExperiment:
         return None if self.traffic else self.steps[-1].time_us
 
 
-ShownList = tuple[str, int, str, str | None, list[str]]
-"""Request, time in microseconds, unit, arm and items of a list."""
+ShownList = tuple[str, int, str, str | None, list[str], str, list[str | None]]
+"""Request, time in microseconds, unit, arm, items, version and arm of each item of a list."""
 
 Reaction = tuple[int, str | None, str, str | None, str, float | None, int | None, bool | None]
 """Time in microseconds, unit, item, request, kind, value, milliseconds played and skipped of an event."""
@@ -144,7 +144,7 @@ class Experiments:
         """What its units were shown from one moment until before another, whoever made it; without arms."""
         time = impressions.c.time_us
         where = (_unit(unit).in_(_units(name, unit)), time >= from_us, time < to_us)
-        return [(*row[:3], None, row[4]) for row in self._lists(unit, *where)]
+        return [(*row[:3], None, *row[4:]) for row in self._lists(unit, *where)]
 
     def reactions(self, name: str, unit: Unit, from_us: int, to_us: int) -> list[Reaction]:
         """Events from one moment until before another: of its units, or naming one of its lists."""
@@ -163,10 +163,20 @@ class Experiments:
 
     def _lists(self, unit: Unit, *where: ColumnElement[bool]) -> list[ShownList]:
         i = impressions.c
-        query = select(i.request_id, i.time_us, _unit(unit), i.arm, i["items"]).where(*where)
+        what = (i.request_id, i.time_us, _unit(unit), i.arm, i["items"], i.version)
+        query = select(*what).where(*where)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(i.time_us, i.request_id))
-            return [(*row[:4], [item["item_id"] for item in json.loads(row[4])]) for row in rows]
+            shown = ((row, json.loads(row[4])) for row in rows)
+            return [
+                (
+                    *row[:4],
+                    [one["item_id"] for one in items],
+                    row[5],
+                    [one.get("arm") for one in items],
+                )
+                for row, items in shown
+            ]
 
     def _step(self, name: str, traffic: float, now_us: int) -> None:
         check_text("name", name)

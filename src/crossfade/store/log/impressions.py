@@ -97,7 +97,10 @@ def _names(
 
 
 def _row(impression: Impression) -> dict[str, Any]:
-    items = [vars(item) for item in impression.items]
+    items = [
+        {name: told for name, told in vars(item).items() if name != "arm" or told is not None}
+        for item in impression.items
+    ]
     features = None if impression.features is None else impression.features.packed
     told = {"items": json.dumps(items, allow_nan=False), "features": features}
     return {**vars(impression), **told}

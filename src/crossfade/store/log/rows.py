@@ -113,6 +113,7 @@ class ImpressionItem:
         probability: Of the named event, in [0, 1]; None where nothing is calibrated.
         propensity: Chance that it was shown there; None where it is not known.
         weights: Of each base that could score it.
+        arm: Of the experiment, that put it there; None but in an interleaved list.
 
     Raises:
         DataError: If there is a value that a database cannot keep.
@@ -124,9 +125,11 @@ class ImpressionItem:
     probability: float | None = None
     propensity: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+    arm: str | None = None
 
     def __post_init__(self) -> None:
         check_text("item_id", self.item_id)
+        check_texts(arm=self.arm)
         check_whole("place", self.place, 1)
         for name in ("score", "probability", "propensity"):
             value = getattr(self, name)
