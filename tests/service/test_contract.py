@@ -69,7 +69,8 @@ def test_no_request_breaks_the_service_or_gets_an_answer_that_is_not_described(
                 faults += attacked(cases, known, statuses)
     assert faults == []
     assert n_places > 30
-    assert {200, 201, 400, 404, 422} <= statuses.keys()
+    assert {200, 400, 404, 422} <= statuses.keys()
+    assert 201 in statuses or not MORE  # of a few made-up bodies none may be taken
     assert statuses.keys().isdisjoint({401, 403, 429, 500, 503})
 
 

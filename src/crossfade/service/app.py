@@ -22,6 +22,7 @@ from crossfade.service import (
 )
 from crossfade.service.dashboard.app import create_dashboard
 from crossfade.service.messages import FaultAnswer
+from crossfade.service.shortcut import Shortcut
 from crossfade.service.state import Service
 from crossfade.service.wire import Wire
 from crossfade.version import __version__
@@ -65,6 +66,7 @@ def create_app(service: Service) -> ASGIApp:
         app.include_router(part.router)
     app.mount("/dashboard", create_dashboard(service))
     app.add_route("/dashboard", _home, include_in_schema=False)
+    app.add_middleware(Shortcut, service=service)
     if service.config.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -74,7 +74,7 @@ def install(app: FastAPI) -> None:
     """Let an app answer every failure in the one shape."""
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in (HTTPException, CrossfadeError, Exception):
-        app.add_exception_handler(kind, _told)
+        app.add_exception_handler(kind, refused)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -90,7 +90,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return answer(request, 422, "wrong_request", message, details=details)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def refused(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed."""
     said = told(request, error)
     return answer(request, said.status, said.code, said.message, headers=said.headers)
 
