@@ -69,6 +69,7 @@ RULES: tuple[Rule, ...] = (
         at_least=0.05,
         for_reports=2,
     ),
+    Rule(name="adaptation_harms", measure="adaptation_gain", below=True, at_most=0.0),
     Rule(name="neighbours_changed", measure="neighbour_overlap", below=True, at_most=0.2),
 )
 """The usual ones. 0.1 is where readers of the stability index begin to speak of a shift."""

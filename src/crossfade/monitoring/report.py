@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossfade.errors import ConfigError, StoreError
 from crossfade.hybrid import HybridModel
+from crossfade.monitoring.adaptation import adaptation
 from crossfade.monitoring.alerts import Alert, broken
 from crossfade.monitoring.config import MonitorConfig
 from crossfade.monitoring.embedding import neighbour_overlap
@@ -181,6 +182,7 @@ def _outcomes(
     found += candidate_recall(
         *came, proposed, most=config.recall_lists, rng=rng, resamples=config.resamples
     )
+    found += adaptation(*came, rng=rng, resamples=config.resamples)
     return [one for one in found if one.n]
 
 
@@ -247,7 +249,13 @@ def _missing(
 ) -> dict[str, str]:
     """Why something is not there."""
     there = {one.name for one in measures}
-    missing = {"adaptation_gain": "no list says what would have been shown without adaptation"}
+    missing = {}
+    if "adaptation_gain" not in there:
+        missing["adaptation_gain"] = (
+            "no list with and none without adaptation is old enough to be compared; see adapt_held_back"
+            if "adapted" in there
+            else "nobody's reactions changed a list; see adapt of the service"
+        )
     if not usual:
         missing["usual"] = "the log of the version is too short, or has no times"
     if not len(lists):

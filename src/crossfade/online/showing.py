@@ -1,7 +1,7 @@
 """Between a live system and the event log: what it answered, and what it is told."""
 
 from crossfade.online.asks import Answer, Event
-from crossfade.store.log import Impression, ImpressionItem, NewEvent
+from crossfade.store.log import Impression, ImpressionItem, NewEvent, Shadow
 
 
 def as_event(event: NewEvent) -> Event:
@@ -28,14 +28,22 @@ def as_shown(
     session_id: str | None = None,
     experiment: str | None = None,
     arm: str | None = None,
+    adapts: float = 1.0,
 ) -> Impression:
-    """The impression of an answer, with the chances it was shown with."""
+    """The impression of an answer, with the chances it was shown with.
+
+    ``adapts`` is the chance that a head which counts was not withheld.
+    """
     items = [
         ImpressionItem(
             one.item_id, one.rank, one.score, one.probability, one.propensity, one.weights
         )
         for one in answer.recommendations
     ]
+    shadow = None
+    if answer.shadow is not None:
+        applied = answer.adaptation_applied
+        shadow = Shadow(answer.shadow, applied, adapts if applied else 1 - adapts)
     return Impression(
         request_id=request_id,
         time_us=time_us,
@@ -47,4 +55,5 @@ def as_shown(
         experiment=experiment,
         arm=arm,
         features=answer.features,
+        shadow=shadow,
     )

@@ -74,6 +74,13 @@ class ServiceConfig(Settings):
         "worth it where people listen in sessions.",
     )
     heads: HeadConfig = Field(HeadConfig(), description="How, and when an adaptation counts.")
+    adapt_held_back: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of each person's days, drawn by chance, on which lists do without their head: only so "
+        "can a monitor say what adaptation gains.",
+    )
     max_adapting: int = Field(
         1_000, ge=1, description="People who may wait for that; reactions of more are passed over."
     )

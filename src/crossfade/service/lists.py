@@ -63,6 +63,7 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
             session_id=asked.session_id,
             experiment=part.experiment,
             arm=part.arm,
+            adapts=1 - service.config.adapt_held_back,
         )
     )
     service.meters.lists.labels(answer.method).inc()
@@ -181,6 +182,7 @@ def ask_of(
             context=asked.context,
             features=features,
             head=None if who == Who() else service.heads.of(who),
+            withhold=who != Who() and service.heads.withheld(who, now),
         )
         if not isinstance(asked, ListRequest):
             return ask

@@ -95,12 +95,17 @@ def _heads(connection: Connection) -> None:
     )
 
 
+def _shadows(connection: Connection) -> None:
+    _run(connection, "ALTER TABLE impressions ADD COLUMN shadow TEXT")
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _first,
     _catalogue,
     _experiments,
     _monitoring,
     _heads,
+    _shadows,
 )
 
 

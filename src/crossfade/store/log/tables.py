@@ -35,6 +35,7 @@ impressions = Table(
     Column("arm", Text),
     Column("items", Text, nullable=False),
     Column("features", LargeBinary),
+    Column("shadow", Text),
 )
 
 feature_names = Table(
