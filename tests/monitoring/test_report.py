@@ -15,7 +15,7 @@ from crossfade.monitoring import Measure, MonitorConfig, MonitorReport, monitor
 from crossfade.monitoring.replay import events_done, lists_shown
 from crossfade.online import LiveSystem
 from crossfade.rng import generator
-from crossfade.store.log import Impression, Log, NewEvent, StoredReport
+from crossfade.store.log import Answered, Impression, Log, NewEvent, StoredReport
 
 WHOLE = world()
 DAY_US = 86_400_000_000
@@ -70,7 +70,7 @@ def test_everything_that_can_be_measured_is(report: MonitorReport, served: Serve
         "within_lists", "list_length", "method", "hit", "calibration_error", "brier", "probability", "wanted",
         "candidate_recall",
     }  # fmt: skip
-    assert set(report.missing) == {"adaptation_gain", "neighbour_overlap"}
+    assert set(report.missing) == {"adaptation_gain", "neighbour_overlap", "requests"}
     assert report.n_lists == report.n_with_features == len(served[0])
     assert report.n_events == len(served[1])
     assert report.methods == {"confidence_weighted": len(served[0])}
@@ -190,10 +190,13 @@ def test_the_version_before_is_compared_by_neighbours(model: HybridModel, log: L
 
 
 def test_an_empty_time_is_told_as_such(model: HybridModel, log: Log) -> None:
+    log.traffic.add([Answered(at * DAY_US, "GET /", "failed", 1_000, 40) for at in (0, 2)])
     found = monitor(log, model, 0, DAY_US, config=CONFIG)
     assert found.n_lists == found.n_people == 0
+    assert of(found, "requests", "GET /").value == 40
+    assert "requests" not in found.missing
     assert {"lists", "outcomes"} <= set(found.missing)
-    assert not found.alerts
+    assert [one.rule for one in found.alerts] == ["requests_fail"]
     with pytest.raises(ConfigError, match="give a later end"):
         monitor(log, model, 5, 5)
 

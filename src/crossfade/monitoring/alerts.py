@@ -70,6 +70,9 @@ RULES: tuple[Rule, ...] = (
         for_reports=2,
     ),
     Rule(name="adaptation_harms", measure="adaptation_gain", below=True, at_most=0.0),
+    Rule(name="requests_fail", measure="failed", above=True, at_least=0.01, severity="critical"),
+    Rule(name="requests_refused", measure="refused", above=True, at_least=0.1),
+    Rule(name="slow_answers", measure="seconds_p99", above=True, at_least=0.5),
     Rule(name="neighbours_changed", measure="neighbour_overlap", below=True, at_most=0.2),
 )
 """The usual ones. 0.1 is where readers of the stability index begin to speak of a shift."""

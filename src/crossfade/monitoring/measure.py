@@ -31,7 +31,7 @@ class Measure(BaseModel):
     """Lower end of its interval."""
     high: Number = None
     n: int
-    """People it rests on; of `neighbour_overlap` items."""
+    """People it rests on; of `neighbour_overlap` items, of routes requests."""
     usual_low: Number = None
     """Smallest of the stretches at the end of the version's own log, or of earlier reports."""
     usual_high: Number = None

@@ -19,6 +19,7 @@ from crossfade.monitoring.means import means
 from crossfade.monitoring.measure import Measure, mean_over_people
 from crossfade.monitoring.outcomes import candidate_recall, outcomes
 from crossfade.monitoring.reference import reference_windows
+from crossfade.monitoring.traffic import traffic
 from crossfade.monitoring.window import Lists, People, Window, acts_of, lists_of
 from crossfade.online import Ask, LiveSystem, as_event
 from crossfade.rng import generator
@@ -122,6 +123,8 @@ def monitor(
     measures += _with_usual(came, earlier if len(earlier) >= MIN_EARLIER else [])
     if previous is not None:
         measures += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
+    requests = list(traffic(log.traffic.between(since_us, until_us)))
+    measures += _with_usual(requests, earlier if len(earlier) >= MIN_EARLIER else [])
     methods = log.monitoring.methods(model.version, since_us, until_us)
     return MonitorReport(
         version=model.version,
@@ -268,6 +271,8 @@ def _missing(
         missing["calibration_error"] = "no list came with probabilities"
     elif "candidate_recall" not in there:
         missing["candidate_recall"] = "nothing was wanted after a list"
+    if "requests" not in there:
+        missing["requests"] = "no service on this database counted a request in this time"
     if facts.audio_confidence is None:
         missing["audio_confidence"] = "the catalogue has no audio features"
     if "neighbour_overlap" not in there:

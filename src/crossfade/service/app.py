@@ -67,4 +67,4 @@ def create_app(service: Service) -> ASGIApp:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
-    return Wire(app, service.config, service.meters)
+    return Wire(app, service.config, service.answered)

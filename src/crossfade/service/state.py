@@ -12,6 +12,7 @@ from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
+from crossfade.service.traffic import Traffic
 from crossfade.service.unavailable import Unavailable
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
@@ -32,6 +33,7 @@ class Service:
         impressions: What was shown.
         heads: What people's reactions made of the blend.
         meters: What is counted.
+        traffic: What became of requests, for the log.
         door: Who is let in.
     """
 
@@ -45,6 +47,7 @@ class Service:
     impressions: Impressions
     heads: Heads
     meters: Meters
+    traffic: Traffic
     door: Doorkeeper
 
     @classmethod
@@ -82,14 +85,21 @@ class Service:
             Impressions(log, meters),
             Heads(log, people, versions.current, config, meters, clock=now_us),
             meters,
+            Traffic(log, now_us),
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request is over: count it."""
+        self.meters.answered(route, method, status, seconds)
+        self.traffic.answered(route, method, status, seconds)
 
     def close(self) -> None:
         """End in order: what waits is answered and written down."""
         self.answering.close()
         self.heads.close()
         self.impressions.close()
+        self.traffic.close()
         self.log.close()
 
 

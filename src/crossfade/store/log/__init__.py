@@ -3,7 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
-from crossfade.store.log.entries import Item, StoredHead, User
+from crossfade.store.log.entries import SECONDS, Answered, Item, Outcome, StoredHead, User
 from crossfade.store.log.features import Features
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
@@ -21,6 +21,8 @@ from crossfade.store.log.rows import (
 )
 
 __all__ = [
+    "SECONDS",
+    "Answered",
     "ApiKey",
     "Appended",
     "Features",
@@ -30,6 +32,7 @@ __all__ = [
     "Item",
     "Log",
     "NewEvent",
+    "Outcome",
     "Role",
     "Shadow",
     "StoredEvent",

@@ -99,6 +99,15 @@ def _shadows(connection: Connection) -> None:
     _run(connection, "ALTER TABLE impressions ADD COLUMN shadow TEXT")
 
 
+def _traffic(connection: Connection) -> None:
+    _run(
+        connection,
+        """CREATE TABLE traffic (
+            hour_us {integer}, route TEXT, outcome TEXT, at_most_us {integer}, n {integer} NOT NULL,
+            PRIMARY KEY (hour_us, route, outcome, at_most_us))""",
+    )
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _first,
     _catalogue,
@@ -106,6 +115,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _monitoring,
     _heads,
     _shadows,
+    _traffic,
 )
 
 

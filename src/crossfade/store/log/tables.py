@@ -54,6 +54,16 @@ monitor_reports = Table(
     Column("report", Text, nullable=False),
 )
 
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("hour_us", BigInteger, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("at_most_us", BigInteger, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,
