@@ -44,7 +44,7 @@ def shown(
 
 def found(dataset: Dataset, shown: list[Impression], events: list[NewEvent]) -> dict[str, Measure]:
     people = People()
-    window = Window(lists_of(shown, dataset, [], people), acts_of(events, dataset, people))
+    window = Window(lists_of(shown, dataset, [], people), acts_of(events, dataset, people), 0)
     told = adaptation(window, UNTIL, DAY_US, rng=generator(0, "test"), resamples=200)
     return {one.name: one for one in told}
 

@@ -52,7 +52,7 @@ def window(items: list[list[int]], weights: Doubles) -> Window:
         shadow_row=nothing,
     )
     said: Any = None
-    return Window(lists, Acts(nothing, nothing, nothing, nothing, said, nothing))
+    return Window(lists, Acts(nothing, nothing, nothing, nothing, said, nothing), 0)
 
 
 def test_variety_by_hand() -> None:

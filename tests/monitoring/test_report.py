@@ -78,7 +78,11 @@ def test_everything_that_can_be_measured_is(report: MonitorReport, served: Serve
         assert 0 < one.n <= report.n_people
         assert one.low is None or one.high is None or one.low <= one.high
     assert of(report, "completeness", "shown").n_usual == 3
-    assert of(report, "psi", "event log users").n_usual == 3
+    assert of(report, "psi", "event popularity").n_usual == 3
+    assert not [one.of for one in report.measures if "season" in one.of]  # which moves by itself
+    shift = of(report, "session_shift", "genre_diversity")
+    assert shift.low is not None
+    assert shift.high is not None
 
 
 def test_nobody_is_named(report: MonitorReport, served: Served) -> None:
@@ -119,7 +123,7 @@ def test_a_run_on_rare_items_is_seen_and_an_ordinary_fortnight_is_not(
     model: HybridModel, place: Path, served: Served, report: MonitorReport
 ) -> None:
     drifted = {one.of for one in report.alerts if one.rule == "input_drift"}
-    assert "event log users" not in drifted
+    assert "event popularity" not in drifted
     support = np.bincount(model.dataset.events["item_row"], minlength=model.dataset.n_items)
     rare = model.dataset.item_ids.id(int(np.argmin(support)))
     events = [
@@ -127,8 +131,8 @@ def test_a_run_on_rare_items_is_seen_and_an_ordinary_fortnight_is_not(
     ]
     with log_of(place, events, served[0]) as other:
         seen = monitor(other, model, START, UNTIL, config=CONFIG)
-    assert "event log users" in {one.of for one in seen.alerts if one.rule == "input_drift"}
-    assert (of(seen, "psi", "event log users").value or 0) > 1
+    assert "event popularity" in {one.of for one in seen.alerts if one.rule == "input_drift"}
+    assert (of(seen, "psi", "event popularity").value or 0) > 1
 
 
 def test_outcomes_are_those_of_old_enough_lists_alone(

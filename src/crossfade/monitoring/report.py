@@ -1,6 +1,5 @@
 """`monitor`: one report on a stretch of time."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -20,6 +19,7 @@ from crossfade.monitoring.measure import Measure, mean_over_people
 from crossfade.monitoring.outcomes import candidate_recall, outcomes
 from crossfade.monitoring.reference import reference_windows
 from crossfade.monitoring.traffic import traffic
+from crossfade.monitoring.usual import with_usual
 from crossfade.monitoring.window import Lists, People, Window, acts_of, lists_of
 from crossfade.online import Ask, LiveSystem, as_event
 from crossfade.rng import generator
@@ -103,7 +103,7 @@ def monitor(
     events = [one.event for one in log.monitoring.events(since_us, until_us)]
     lists = lists_of(shown, model.dataset, facts.labels, people)
     acts = acts_of(events, model.dataset, people)
-    now = Window(lists, acts)
+    now = Window(lists, acts, since_us)
     usual = reference_windows(
         live,
         facts,
@@ -117,14 +117,17 @@ def monitor(
         for one in log.monitoring.reports(model.version)
         if one.time_us < until_us
     ]
-    measures = _compared(now, usual, facts, config, seed)
+    compared, each = _compared(now, usual, facts, config, seed)
     came = _outcomes(now, until_us, live, _asks(log, shown), facts=facts, config=config, seed=seed)
-    # A version has seen the outcomes in its own log, so what is usual for them was measured since.
-    measures += _with_usual(came, earlier if len(earlier) >= MIN_EARLIER else [])
+    came += traffic(log.traffic.between(since_us, until_us))
     if previous is not None:
-        measures += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
-    requests = list(traffic(log.traffic.between(since_us, until_us)))
-    measures += _with_usual(requests, earlier if len(earlier) >= MIN_EARLIER else [])
+        came += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
+    judged = {rule.measure for rule in config.rules}
+    n_judged = sum(one.name in judged for one in (*compared, *came))
+    share = config.false_alarms / max(2, n_judged)
+    # A version has seen the outcomes in its own log, so what is usual for them was measured since.
+    since = earlier if len(earlier) >= MIN_EARLIER else []
+    measures = with_usual(compared, each, share) + with_usual(came, since, share)
     methods = log.monitoring.methods(model.version, since_us, until_us)
     return MonitorReport(
         version=model.version,
@@ -144,8 +147,8 @@ def monitor(
 
 def _compared(
     now: Window, usual: Sequence[Window], facts: Facts, config: MonitorConfig, seed: int
-) -> list[Measure]:
-    """What is measured of any stretch, with what is usual for it."""
+) -> tuple[list[Measure], list[list[Measure]]]:
+    """What is measured of any stretch, of this one and of each that says what is usual."""
     rng = generator(seed, "monitoring.means")
     mine, theirs = samples(now, facts), [samples(one, facts) for one in usual]
     found = means(now, facts, rng=rng, resamples=config.resamples)
@@ -157,7 +160,7 @@ def _compared(
         for at, own in enumerate(theirs):
             rest = pooled([*theirs[:at], *theirs[at + 1 :]])
             each[at] += drift(own, rest) + normalisation(own, rest)
-    return _with_usual(found, each)
+    return found, each
 
 
 def _outcomes(
@@ -199,27 +202,6 @@ def _asks(log: Log, shown: Sequence[Impression]) -> Callable[[int], Ask]:
         return Ask(one.user_id, events, now_us=one.time_us)
 
     return ask
-
-
-def _with_usual(found: Sequence[Measure], each: Sequence[Sequence[Measure]]) -> list[Measure]:
-    """Measures with the smallest and the largest that other stretches had."""
-    values = defaultdict(list)
-    for part in each:
-        for one in part:
-            if one.value is not None:
-                values[one.key].append(one.value)
-    return [
-        one.model_copy(
-            update={
-                "usual_low": min(values[one.key]),
-                "usual_high": max(values[one.key]),
-                "n_usual": len(values[one.key]),
-            }
-        )
-        if values[one.key]
-        else one
-        for one in found
-    ]
 
 
 def _overlap(

@@ -6,11 +6,8 @@ from math import sqrt
 
 import numpy as np
 
-from crossfade.monitoring.measure import Measure
+from crossfade.monitoring.measure import Measure, Z
 from crossfade.store.log import SECONDS, Answered
-
-Z = 1.959964
-"""Standard deviations to either side of an interval."""
 
 BOUNDS_US = np.array([0, *(round(bound * 1e6) for bound in SECONDS)])
 

@@ -91,10 +91,11 @@ class Acts:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What was shown and what was done."""
+    """What was shown and what was done from a moment on."""
 
     lists: Lists
     acts: Acts
+    since_us: int
 
 
 class People:
