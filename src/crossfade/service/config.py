@@ -60,6 +60,12 @@ class ServiceConfig(Settings):
         ge=1,
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
+    max_kept_events: int = Field(
+        200_000,
+        ge=1,
+        description="Events of all people together that are kept in memory, about 100 bytes each; of who was not "
+        "asked about for longest they are read from the database again.",
+    )
     keep_features: float = Field(
         0.1,
         ge=0,

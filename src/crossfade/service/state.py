@@ -73,7 +73,7 @@ class Service:
         async def look_up(presented: str) -> ApiKey | None:
             return log.key(presented, now_us())
 
-        people = People(log, config.max_people, config.max_events)
+        people = People(log, config.max_people, config.max_events, config.max_kept_events)
         return cls(
             config,
             log,
