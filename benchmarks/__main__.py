@@ -27,6 +27,7 @@ BENCHMARKS = (
     "serving",
     "lists",
     "live",
+    "newest",
     "heads",
     "adapt_log",
     "service",

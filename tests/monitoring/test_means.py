@@ -37,16 +37,22 @@ def window(items: list[list[int]], weights: Doubles) -> Window:
         user_row=np.arange(n, dtype=np.int32),
         time_us=np.zeros(n, np.int64),
         method=("blend", "static")[:n],
+        adapted=np.full(n, np.nan),
+        chance=np.full(n, np.nan),
         owner=owner,
+        place=np.concatenate([np.arange(1, len(one) + 1) for one in items]),
         item_row=np.array(flat, np.int32),
         probability=np.full(len(flat), np.nan),
         weights=weights,
         told=np.zeros(n, np.bool_),
         request={},
         item={},
+        shadow_owner=nothing,
+        shadow_place=nothing,
+        shadow_row=nothing,
     )
     said: Any = None
-    return Window(lists, Acts(nothing, nothing, nothing, nothing, said, nothing))
+    return Window(lists, Acts(nothing, nothing, nothing, nothing, said, nothing), 0)
 
 
 def test_variety_by_hand() -> None:

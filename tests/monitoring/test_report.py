@@ -15,7 +15,7 @@ from crossfade.monitoring import Measure, MonitorConfig, MonitorReport, monitor
 from crossfade.monitoring.replay import events_done, lists_shown
 from crossfade.online import LiveSystem
 from crossfade.rng import generator
-from crossfade.store.log import Impression, Log, NewEvent, StoredReport
+from crossfade.store.log import Answered, Impression, Log, NewEvent, StoredReport
 
 WHOLE = world()
 DAY_US = 86_400_000_000
@@ -70,7 +70,7 @@ def test_everything_that_can_be_measured_is(report: MonitorReport, served: Serve
         "within_lists", "list_length", "method", "hit", "calibration_error", "brier", "probability", "wanted",
         "candidate_recall",
     }  # fmt: skip
-    assert set(report.missing) == {"adaptation_gain", "neighbour_overlap"}
+    assert set(report.missing) == {"adaptation_gain", "neighbour_overlap", "requests"}
     assert report.n_lists == report.n_with_features == len(served[0])
     assert report.n_events == len(served[1])
     assert report.methods == {"confidence_weighted": len(served[0])}
@@ -78,7 +78,11 @@ def test_everything_that_can_be_measured_is(report: MonitorReport, served: Serve
         assert 0 < one.n <= report.n_people
         assert one.low is None or one.high is None or one.low <= one.high
     assert of(report, "completeness", "shown").n_usual == 3
-    assert of(report, "psi", "event log users").n_usual == 3
+    assert of(report, "psi", "event popularity").n_usual == 3
+    assert not [one.of for one in report.measures if "season" in one.of]  # which moves by itself
+    shift = of(report, "session_shift", "genre_diversity")
+    assert shift.low is not None
+    assert shift.high is not None
 
 
 def test_nobody_is_named(report: MonitorReport, served: Served) -> None:
@@ -119,7 +123,7 @@ def test_a_run_on_rare_items_is_seen_and_an_ordinary_fortnight_is_not(
     model: HybridModel, place: Path, served: Served, report: MonitorReport
 ) -> None:
     drifted = {one.of for one in report.alerts if one.rule == "input_drift"}
-    assert "event log users" not in drifted
+    assert "event popularity" not in drifted
     support = np.bincount(model.dataset.events["item_row"], minlength=model.dataset.n_items)
     rare = model.dataset.item_ids.id(int(np.argmin(support)))
     events = [
@@ -127,8 +131,8 @@ def test_a_run_on_rare_items_is_seen_and_an_ordinary_fortnight_is_not(
     ]
     with log_of(place, events, served[0]) as other:
         seen = monitor(other, model, START, UNTIL, config=CONFIG)
-    assert "event log users" in {one.of for one in seen.alerts if one.rule == "input_drift"}
-    assert (of(seen, "psi", "event log users").value or 0) > 1
+    assert "event popularity" in {one.of for one in seen.alerts if one.rule == "input_drift"}
+    assert (of(seen, "psi", "event popularity").value or 0) > 1
 
 
 def test_outcomes_are_those_of_old_enough_lists_alone(
@@ -190,10 +194,13 @@ def test_the_version_before_is_compared_by_neighbours(model: HybridModel, log: L
 
 
 def test_an_empty_time_is_told_as_such(model: HybridModel, log: Log) -> None:
+    log.traffic.add([Answered(at * DAY_US, "GET /", "failed", 1_000, 40) for at in (0, 2)])
     found = monitor(log, model, 0, DAY_US, config=CONFIG)
     assert found.n_lists == found.n_people == 0
+    assert of(found, "requests", "GET /").value == 40
+    assert "requests" not in found.missing
     assert {"lists", "outcomes"} <= set(found.missing)
-    assert not found.alerts
+    assert [one.rule for one in found.alerts] == ["requests_fail"]
     with pytest.raises(ConfigError, match="give a later end"):
         monitor(log, model, 5, 5)
 

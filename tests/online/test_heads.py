@@ -74,6 +74,42 @@ def test_a_head_that_counts_changes_the_list_and_says_so(
     assert [r.item_id for r in after.recommendations] != [r.item_id for r in before.recommendations]
 
 
+def test_whoever_has_a_head_is_told_the_list_they_were_not_shown(
+    system: LiveSystem, asked: Ask, head: Head
+) -> None:
+    ask = replace(asked, head=head)
+    plain, adapted = answer(system, asked), answer(system, ask)
+    withheld = answer(system, replace(ask, withhold=True))
+    ids = {
+        "plain": [line.item_id for line in plain.recommendations],
+        "adapted": [line.item_id for line in adapted.recommendations],
+    }
+    assert ids["plain"] != ids["adapted"]
+    assert plain.shadow is None
+    assert adapted.shadow == ids["plain"]
+    assert withheld.shadow == ids["adapted"]
+    assert replace(withheld, shadow=None) == plain
+    together = system.answer([ask, asked, replace(ask, withhold=True)])
+    assert together == [adapted, plain, withheld]
+    # What is said of single items agrees with the list they stand in.
+    item = ids["plain"][0]
+    unadapted = replace(ask, withhold=True)
+    assert system.predict(unadapted, [item]) == system.predict(asked, [item])
+    assert system.explain(unadapted, item) == system.explain(asked, item)
+
+
+@pytest.mark.parametrize("ranking", [{"explore": 0.5}, {"diversity": 0.5}, {"max_per_creator": 1}])
+def test_a_shadow_is_ranked_as_its_list_would_be(
+    system: LiveSystem, asked: Ask, head: Head, ranking: dict[str, float]
+) -> None:
+    ask = replace(asked, ranking=system.ranking.changed(**ranking), seed=7)
+    adapted = answer(system, replace(ask, head=head))
+    assert adapted.shadow is not None
+    assert len(adapted.shadow) == len(adapted.recommendations)
+    if "explore" not in ranking:  # where chance fills the places of the other list first
+        assert adapted.shadow == listed(system, ask)
+
+
 def test_a_head_that_may_not_count_changes_no_bit(
     system: LiveSystem, asked: Ask, head: Head
 ) -> None:
@@ -89,6 +125,7 @@ def test_a_head_that_may_not_count_changes_no_bit(
         system.adapt(asked, HeadConfig(max_events=1)).head,
     ):
         assert answer(system, replace(asked, head=other)) == plain
+        assert answer(system, replace(asked, head=other, withhold=True)) == plain
     timeless = replace(asked, now_us=None)
     assert answer(system, replace(timeless, head=head)) == answer(system, timeless)
 

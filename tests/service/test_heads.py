@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.service.conftest import Running, Start
 from tests.service.reacting import EASY, USER, WHO, asked, counting, follow, ids, put, react
@@ -13,7 +14,7 @@ from crossfade.online import Ask, Head, LiveSystem
 from crossfade.service.config import ServiceConfig
 from crossfade.service.people import Who
 from crossfade.service.state import now_us
-from crossfade.store.log import StoredHead
+from crossfade.store.log import Shadow, StoredHead
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def bundle(learned_bundle: Path) -> Path:
 @pytest.fixture
 def start(start: Start) -> Start:
     """With adaptation, unless a test says otherwise."""
-    return partial(start, adapt=True)
+    return partial(start, adapt=True, adapt_held_back=0)
 
 
 def test_a_list_adapts_within_a_session_and_says_when(start: Start) -> None:
@@ -75,6 +76,49 @@ def test_a_head_that_counts_changes_list_prediction_and_explanation(running: Run
     # Nobody else has it.
     assert not asked(running, user_id="other")["adaptation_applied"]
     assert "crossfade_adapted_lists_total 1.0" in running.read.get("/metrics").text
+
+
+def test_what_was_not_shown_is_written_down_and_goes_with_its_person(running: Running) -> None:
+    plain = ids(asked(running))
+    running.service.heads.clear()
+    put(running, counting(running))
+    told = asked(running)
+    running.service.impressions.close()
+    shown = running.service.log.impression(told["request_id"])
+    assert shown is not None
+    assert shown.shadow == Shadow(plain, adapted=True, chance=1.0)
+    running.admin.post("/v1/forget", json={"user_id": USER})
+    assert running.service.log.impression(told["request_id"]) is None
+
+
+def test_some_days_of_everybody_go_without_their_head(start: Start) -> None:
+    running = start(adapt_held_back=0.3)
+    heads, day_us = running.service.heads, 86_400_000_000
+    people = [Who(user_id=f"u{at}") for at in range(40)] + [Who(session_id="u1")]
+    days = np.array([[heads.withheld(who, day * day_us) for day in range(100)] for who in people])
+    assert days.mean() == pytest.approx(0.3, abs=0.03)
+    assert (days.mean(axis=1) < 0.6).all()  # nobody is always without
+    assert (days[1] != days[-1]).any()  # a session is nobody's namesake
+    assert heads.withheld(people[0], day_us) == heads.withheld(people[0], 2 * day_us - 1)
+    none = start(adapt_held_back=0).service.heads
+    assert not any(none.withheld(who, 0) for who in people)
+
+
+def test_on_a_day_without_its_head_a_list_is_the_plain_one(start: Start) -> None:
+    running = start(adapt_held_back=0.999)
+    assert running.service.heads.withheld(WHO, now_us())
+    before = asked(running)
+    running.service.heads.clear()
+    put(running, counting(running))
+    told = asked(running)
+    assert not told["adaptation_applied"]
+    assert told["items"] == before["items"]
+    running.service.impressions.close()
+    shown = running.service.log.impression(told["request_id"])
+    assert shown is not None
+    assert shown.shadow is not None
+    assert (shown.shadow.adapted, shown.shadow.chance) == (False, 0.999)
+    assert list(shown.shadow.items) != ids(before)
 
 
 @pytest.mark.parametrize("change", [{"version": "gone"}, {"expires_us": 1}, {"wins": False}])

@@ -1,6 +1,7 @@
 """What is kept of people in memory: all that a list may rest on, in little room that is bounded."""
 
 import gc
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.service.conftest import Start
 
@@ -44,7 +45,7 @@ def test_the_newest_events_come_back_as_they_were(events: list[NewEvent], most: 
 @pytest.fixture
 def people(tmp_path: Path) -> Iterator[People]:
     with Log.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
-        yield People(log, max_people=1_000, max_events=500)
+        yield People(log, max_people=1_000, max_events=500, max_in_all=10**6)
 
 
 def test_an_hour_of_somebody_takes_less_than_two_kibibytes_and_the_next_one_less_than_one(
@@ -143,3 +144,31 @@ def test_lists_of_one_person_with_twenty_thousand_events_take_no_longer_than_wit
         tell("storm", 1_000)
     seconds("busy")
     assert min(seconds("storm") for _ in range(3)) < 1.5 * min(seconds("busy") for _ in range(3))
+
+
+@given(
+    st.lists(  # who is asked about, or does so much
+        st.tuples(st.sampled_from("abcd"), st.sampled_from((0, 0, 1, 3))), min_size=10, max_size=30
+    ),
+    st.integers(1, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_all_together_stay_within_their_room_and_everybody_has_their_newest_events(
+    done: list[tuple[str, int]], most: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, Log.open(f"sqlite:///{folder}/log.db") as log:
+        people = People(log, max_people=3, max_events=5, max_in_all=most)
+        truth: dict[str, list[Any]] = {name: [] for name in "abcd"}
+        for at, (name, n) in enumerate(done):
+            events = [NewEvent(f"i{at}-{number}", at, user_id=name) for number in range(n)]
+            if n == 0:
+                assert list(people.recent(Who(user_id=name)).events) == truth[name][-5:]
+            else:
+                told = log.append(events, at)
+                stored = zip(told, events, strict=True)
+                people.add([StoredEvent(one.sequence, at, event) for one, event in stored])
+                truth[name] += [as_event(event) for event in events]
+            kept = [len(one.events) for one in people._kept.values()]
+            assert people._n_events == sum(kept)
+            assert len(kept) <= 3
+            assert sum(kept) <= most or len(kept) == 1

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from crossfade.hybrid import HybridModel
     from crossfade.monitoring import Measure, MonitorReport
 
-MANY = {"psi", "energy", "session_shift", "session_spread", "session_outside"}
-"""Measures of which there is one for each feature: the largest are printed."""
+FEATURES = ("psi", "energy", "session_shift", "session_spread", "session_outside")
+ROUTES = ("requests", "failed", "refused", "seconds_p50", "seconds_p99")
+MANY = {*FEATURES, *ROUTES}
+"""Measures of which there is one for each feature, or for each route: the largest are printed."""
 
 N_LARGEST = 5
 

@@ -328,12 +328,8 @@ class FusionModel(Fusion, Generic[C]):
 
     @property
     def keeps_apart(self) -> bool:
-        """Whether what is said of a request is the same to the last bit whoever else is in the batch.
-
-        Products of matrices add up in another order for another number of rows; models without
-        any, and those that multiply request by request, keep requests apart.
-        """
-        return False
+        """Whether what is said of a request is the same to the last bit whoever else is in the batch."""
+        return False  # products of matrices add up in another order for another number of rows
 
     @property
     def knows_people(self) -> bool:

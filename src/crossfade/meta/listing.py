@@ -21,6 +21,9 @@ POOL = 500
 """Candidates of a request that no learned model answers: the best of the whole catalogue."""
 
 
+PARTS = ("item_row", "score", "probability", "uncertainty", "weights", "tilted", "untilted")
+"""Of `Listed`, those with a value for each candidate."""
+
 Tilts = Sequence[Doubles | None]
 """Of some requests, ``(S,)`` each; see `fusion.tilting`. None is nobody's."""
 
@@ -40,6 +43,7 @@ class Listed:
         told: What the learned model was given and said; None unless it answered every request.
         tilted: What people's own tilts added to each score by base, ``(B, L, S)``; it is in ``score``,
             and neither in ``weights`` nor in ``told``. None where nobody has one.
+        untilted: ``score`` without it, ``(B, L)``; None likewise.
     """
 
     item_row: Rows
@@ -50,6 +54,7 @@ class Listed:
     weights: Floats | None = None
     told: tuple[Signals, Fused] | None = None
     tilted: Doubles | None = None
+    untilted: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.item_row)
@@ -64,6 +69,7 @@ class Listed:
             self.by_model[places],
             None if self.weights is None else self.weights[places],
             tilted=None if self.tilted is None else self.tilted[places],
+            untilted=None if self.untilted is None else self.untilted[places],
         )
 
 
@@ -172,6 +178,7 @@ def _told(
         fused.weights,
         (signals, fused),
         tilted,
+        None if tilted is None else fused.score,
     )
 
 
@@ -228,10 +235,11 @@ def _joined(parts: list[tuple[Ints, Listed]], n_requests: int) -> Listed:
         np.zeros(n_requests, dtype=np.bool_),
         empty(np.nan, np.float32, weights[0].shape[2]) if weights else None,
         tilted=empty(0.0, np.float64, tilted[0].shape[2]) if tilted else None,
+        untilted=empty(np.nan, np.float32) if tilted else None,
     )
     for places, part in parts:
         where = (places[:, None], np.arange(part.item_row.shape[1]))
-        for name in ("item_row", "score", "probability", "uncertainty", "weights", "tilted"):
+        for name in PARTS:
             if getattr(part, name) is not None:
                 getattr(whole, name)[where] = getattr(part, name)
         whole.by_model[places] = part.by_model

@@ -65,6 +65,7 @@ class Served:
             not answer, and for several requests at once.
         tilted: What the person's own tilt added to the scores of the candidates, by base, ``(L, S)``;
             None where there was none, or it changed nothing.
+        untilted: The list as it would be without that; None likewise.
     """
 
     ranked: Ranked
@@ -76,6 +77,7 @@ class Served:
     place: Ints
     told: tuple[Signals, Fused] | None
     tilted: Doubles | None = None
+    untilted: "Served | None" = None
 
 
 class ListMaker:
@@ -153,7 +155,11 @@ class ListMaker:
                     conditions=conditions,
                     rng=rng,
                 )
-                served.append(self._served(listed, at, ranked))
+                one = self._served(listed, at, ranked)
+                if one.tilted is not None and listed.untilted is not None:
+                    plain = replace(listed, score=listed.untilted, tilted=None)
+                    one = replace(one, untilted=self._served(plain, at, ranked))
+                served.append(one)
         return served
 
     def one(

@@ -12,7 +12,8 @@ class Rule(Settings):
     """When a measure deserves a look.
 
     What is usual is what the stretches at the end of the version's own log had; of outcomes, what earlier
-    reports on the version had. A measure with an interval is beyond a limit when all of the interval is.
+    reports on the version had. A limit is never nearer than what another such stretch may reach by chance. A
+    measure with an interval is beyond a limit when all of the interval is.
     """
 
     name: str = Field(description="What the alert is called.")
@@ -41,13 +42,16 @@ class Rule(Settings):
         """The limit that the measure must not pass; None where there is none."""
         usual = None if measure.usual_high is None else measure.usual_high * (1 + self.slack)
         return (
-            max(_there(usual, self.at_least, measure.chance), default=None) if self.above else None
+            max(_there(usual, measure.expected_high, self.at_least, measure.chance), default=None)
+            if self.above
+            else None
         )
 
     def lower(self, measure: Measure) -> float | None:
         """The limit that the measure must not fall below; None where there is none."""
         usual = None if measure.usual_low is None else measure.usual_low * (1 - self.slack)
-        return min(_there(usual, self.at_most), default=None) if self.below else None
+        limits = _there(usual, measure.expected_low, self.at_most)
+        return min(limits, default=None) if self.below else None
 
 
 RULES: tuple[Rule, ...] = (
@@ -69,6 +73,10 @@ RULES: tuple[Rule, ...] = (
         at_least=0.05,
         for_reports=2,
     ),
+    Rule(name="adaptation_harms", measure="adaptation_gain", below=True, at_most=0.0),
+    Rule(name="requests_fail", measure="failed", above=True, at_least=0.01, severity="critical"),
+    Rule(name="requests_refused", measure="refused", above=True, at_least=0.1),
+    Rule(name="slow_answers", measure="seconds_p99", above=True, at_least=0.5),
     Rule(name="neighbours_changed", measure="neighbour_overlap", below=True, at_most=0.2),
 )
 """The usual ones. 0.1 is where readers of the stability index begin to speak of a shift."""

@@ -32,6 +32,13 @@ class MonitorConfig(Settings):
     overlap_items: int = Field(500, ge=1, description="Items whose neighbours are compared.")
     neighbours: int = Field(10, ge=1, description="Neighbours of each.")
     resamples: int = Field(300, ge=1, description="Draws of all people behind each interval.")
+    false_alarms: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of reports in which some measure passes what is usual by chance alone: the more "
+        "measures are judged, the further each has to go.",
+    )
     rules: tuple[Rule, ...] = Field(
         RULES, description="What is an alert; a list here takes the place of all."
     )

@@ -6,14 +6,18 @@ import numpy as np
 import polars as pl
 
 from crossfade.data.schema import EVENT_KINDS
+from crossfade.evaluation.statistics import unit_means
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES
 from crossfade.monitoring.drift import Sample, energy, stability
 from crossfade.monitoring.facts import Facts
-from crossfade.monitoring.measure import Measure, apart
-from crossfade.monitoring.window import Acts, Lists, Window
+from crossfade.monitoring.measure import Measure, Z, apart
+from crossfade.monitoring.window import Lists, Window
 from crossfade.types import Doubles
 
 _HOUR_US = 3_600_000_000
+
+CALENDAR = ("season_sin", "season_cos")
+"""What no two stretches have in common, whatever people do."""
 
 Samples = dict[str, Sample]
 """By name: ``request NAME``, ``item NAME``, ``event NAME``, ``weight BASE``, and those of shown items."""
@@ -21,7 +25,7 @@ Samples = dict[str, Sample]
 
 def samples(window: Window, facts: Facts) -> Samples:
     """Everything whose drift is looked at; what nobody has a value of is left out."""
-    found = {**_served(window.lists), **_shown(window.lists, facts), **_done(window.acts, facts)}
+    found = {**_served(window.lists), **_shown(window.lists, facts), **_done(window, facts)}
     return {name: one for name, one in found.items() if not np.isnan(one.values).all()}
 
 
@@ -50,22 +54,31 @@ def drift(current: Samples, reference: Samples) -> list[Measure]:
 def normalisation(current: Samples, reference: Samples) -> list[Measure]:
     """How far session features are from mean 0 and spread 1, on the scale of the reference.
 
-    ``session_shift`` is the absolute distance of the mean, ``session_spread`` the absolute logarithm of
-    the spread, ``session_outside`` the share of people beyond everything in the reference.
+    ``session_shift`` is the absolute distance of the mean, with an interval over the people of both sides,
+    ``session_spread`` the absolute logarithm of the spread, ``session_outside`` the share of people beyond
+    everything in the reference.
     """
     found = []
     for name in SESSION_FEATURE_NAMES:
         both = [part.get(f"request {name}") for part in (reference, current)]
         if both[0] is None or both[1] is None:
             continue
-        (mean, deviation), (now, spread) = (_moments(one) for one in both if one is not None)
+        (mean, deviation), (now, spread) = _moments(both[0]), _moments(both[1])
         if not deviation > 0:
             continue
         n = both[1].n_people
         shift = abs(now - mean) / deviation
+        reach = Z * float(np.hypot(_unsure(both[0]), _unsure(both[1]))) / deviation
         wide = abs(float(np.log(spread / deviation))) if spread > 0 else np.nan
         found += [
-            Measure(name="session_shift", of=name, value=shift, n=n),
+            Measure(
+                name="session_shift",
+                of=name,
+                value=shift,
+                low=max(0.0, shift - reach),
+                high=shift + reach,
+                n=n,
+            ),
             Measure(name="session_spread", of=name, value=wide, n=n),
             Measure(name="session_outside", of=name, value=_outside(both[0], both[1]), n=n),
         ]
@@ -76,7 +89,11 @@ def _served(lists: Lists) -> Samples:
     """Features as they were served, and the weights they led to."""
     person = apart(lists.person)
     told, place = person[lists.told], person[lists.owner]
-    request = {f"request {name}": Sample(v, told) for name, v in lists.request.items()}
+    request = {
+        f"request {name}": Sample(v, told)
+        for name, v in lists.request.items()
+        if name not in CALENDAR
+    }
     of_item = place[lists.told[lists.owner]]
     return {**request, **{f"item {name}": Sample(v, of_item) for name, v in lists.item.items()}}
 
@@ -95,8 +112,9 @@ def _shown(lists: Lists, facts: Facts) -> Samples:
     return {**found, **{f"weight {label}": Sample(values, person) for label, values in weights}}
 
 
-def _done(acts: Acts, facts: Facts) -> Samples:
+def _done(window: Window, facts: Facts) -> Samples:
     """What people did."""
+    acts = window.acts
     said = acts.said.select(
         kind=pl.col("event").replace_strict(
             {kind: float(at) for at, kind in enumerate(EVENT_KINDS)},
@@ -113,7 +131,9 @@ def _done(acts: Acts, facts: Facts) -> Samples:
     columns["kind"][acts.said["event"].is_null().to_numpy()] = np.nan
     columns["wanted"] = acts.wanted.astype(np.float64)
     columns["hour"] = (acts.time_us // _HOUR_US % 24).astype(np.float64)
-    columns["log users"] = facts.log_users[acts.item_row]
+    columns["popularity"] = facts.first_wanted.popularity(
+        acts.user_row, acts.item_row, window.since_us
+    )
     columns["completeness"] = facts.completeness[acts.item_row]
     person = apart(acts.person)
     return {f"event {name}": Sample(values, person) for name, values in columns.items()}
@@ -126,6 +146,14 @@ def _moments(sample: Sample) -> tuple[float, float]:
         return np.nan, np.nan
     mean = float(np.average(values, weights=weight))
     return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+
+
+def _unsure(sample: Sample) -> float:
+    """Standard deviation of the mean, as people are drawn."""
+    known = ~np.isnan(sample.values)
+    who = np.unique(sample.person[known], return_inverse=True)[1].astype(np.int64)
+    each = unit_means(sample.values[known][:, None], who, int(who.max(initial=-1)) + 1)[:, 0]
+    return float(each.std() / np.sqrt(len(each))) if len(each) else np.nan
 
 
 def _outside(reference: Sample, current: Sample) -> float:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.types import Bools, Doubles, Ints
 
+Z = 1.959964
+"""Standard deviations to either side of an interval of 95 %."""
+
 
 def _known(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
@@ -31,10 +34,13 @@ class Measure(BaseModel):
     """Lower end of its interval."""
     high: Number = None
     n: int
-    """People it rests on; of `neighbour_overlap` items."""
+    """People it rests on; of `neighbour_overlap` items, of routes requests."""
     usual_low: Number = None
     """Smallest of the stretches at the end of the version's own log, or of earlier reports."""
     usual_high: Number = None
+    expected_low: Number = None
+    """Less is unusual even of so many measures; see `usual.with_usual`."""
+    expected_high: Number = None
     n_usual: int = 0
     """How many of them had a value."""
     chance: Number = None

@@ -66,8 +66,8 @@ def outcomes(
     place = of[lists.owner]
     owner, item_row = lists.owner[place], lists.item_row[place]
     wanted = wanted_after(lists, window.acts, of, horizon_us)
-    hit = _pairs(owner, item_row)
-    hits = np.isin(hit, _pairs(wanted["owner"].to_numpy(), wanted["item_row"].to_numpy()))
+    hit = pairs(owner, item_row)
+    hits = np.isin(hit, pairs(wanted["owner"].to_numpy(), wanted["item_row"].to_numpy()))
     person = apart(lists.person)[owner]
     any_hit = np.isin(np.flatnonzero(of), owner[hits])
     found = [
@@ -158,6 +158,6 @@ def candidate_recall(
     return [mean_over_people("candidate_recall", "", values, whose, rng=rng, resamples=resamples)]
 
 
-def _pairs(owner: Ints, item_row: Ints | Rows) -> Ints:
+def pairs(owner: Ints, item_row: Ints | Rows) -> Ints:
     """One number for each list and item."""
     return owner.astype(np.int64) * 2**32 + item_row

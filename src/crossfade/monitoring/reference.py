@@ -54,4 +54,4 @@ def _window(facts: Facts, shown: Sequence[Impression], since_us: int, until_us: 
     lists = lists_of(shown, dataset, facts.labels, People())
     # Numbered as the people of the events.
     lists = replace(lists, person=lists.user_row.astype(np.int64))
-    return Window(lists, logged_acts(dataset, since_us, until_us))
+    return Window(lists, logged_acts(dataset, since_us, until_us), since_us)

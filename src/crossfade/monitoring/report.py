@@ -1,6 +1,5 @@
 """`monitor`: one report on a stretch of time."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossfade.errors import ConfigError, StoreError
 from crossfade.hybrid import HybridModel
+from crossfade.monitoring.adaptation import adaptation
 from crossfade.monitoring.alerts import Alert, broken
 from crossfade.monitoring.config import MonitorConfig
 from crossfade.monitoring.embedding import neighbour_overlap
@@ -18,6 +18,8 @@ from crossfade.monitoring.means import means
 from crossfade.monitoring.measure import Measure, mean_over_people
 from crossfade.monitoring.outcomes import candidate_recall, outcomes
 from crossfade.monitoring.reference import reference_windows
+from crossfade.monitoring.traffic import traffic
+from crossfade.monitoring.usual import with_usual
 from crossfade.monitoring.window import Lists, People, Window, acts_of, lists_of
 from crossfade.online import Ask, LiveSystem, as_event
 from crossfade.rng import generator
@@ -101,7 +103,7 @@ def monitor(
     events = [one.event for one in log.monitoring.events(since_us, until_us)]
     lists = lists_of(shown, model.dataset, facts.labels, people)
     acts = acts_of(events, model.dataset, people)
-    now = Window(lists, acts)
+    now = Window(lists, acts, since_us)
     usual = reference_windows(
         live,
         facts,
@@ -115,12 +117,17 @@ def monitor(
         for one in log.monitoring.reports(model.version)
         if one.time_us < until_us
     ]
-    measures = _compared(now, usual, facts, config, seed)
+    compared, each = _compared(now, usual, facts, config, seed)
     came = _outcomes(now, until_us, live, _asks(log, shown), facts=facts, config=config, seed=seed)
-    # A version has seen the outcomes in its own log, so what is usual for them was measured since.
-    measures += _with_usual(came, earlier if len(earlier) >= MIN_EARLIER else [])
+    came += traffic(log.traffic.between(since_us, until_us))
     if previous is not None:
-        measures += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
+        came += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
+    judged = {rule.measure for rule in config.rules}
+    n_judged = sum(one.name in judged for one in (*compared, *came))
+    share = config.false_alarms / max(2, n_judged)
+    # A version has seen the outcomes in its own log, so what is usual for them was measured since.
+    since = earlier if len(earlier) >= MIN_EARLIER else []
+    measures = with_usual(compared, each, share) + with_usual(came, since, share)
     methods = log.monitoring.methods(model.version, since_us, until_us)
     return MonitorReport(
         version=model.version,
@@ -140,8 +147,8 @@ def monitor(
 
 def _compared(
     now: Window, usual: Sequence[Window], facts: Facts, config: MonitorConfig, seed: int
-) -> list[Measure]:
-    """What is measured of any stretch, with what is usual for it."""
+) -> tuple[list[Measure], list[list[Measure]]]:
+    """What is measured of any stretch, of this one and of each that says what is usual."""
     rng = generator(seed, "monitoring.means")
     mine, theirs = samples(now, facts), [samples(one, facts) for one in usual]
     found = means(now, facts, rng=rng, resamples=config.resamples)
@@ -153,7 +160,7 @@ def _compared(
         for at, own in enumerate(theirs):
             rest = pooled([*theirs[:at], *theirs[at + 1 :]])
             each[at] += drift(own, rest) + normalisation(own, rest)
-    return _with_usual(found, each)
+    return found, each
 
 
 def _outcomes(
@@ -181,6 +188,7 @@ def _outcomes(
     found += candidate_recall(
         *came, proposed, most=config.recall_lists, rng=rng, resamples=config.resamples
     )
+    found += adaptation(*came, rng=rng, resamples=config.resamples)
     return [one for one in found if one.n]
 
 
@@ -194,27 +202,6 @@ def _asks(log: Log, shown: Sequence[Impression]) -> Callable[[int], Ask]:
         return Ask(one.user_id, events, now_us=one.time_us)
 
     return ask
-
-
-def _with_usual(found: Sequence[Measure], each: Sequence[Sequence[Measure]]) -> list[Measure]:
-    """Measures with the smallest and the largest that other stretches had."""
-    values = defaultdict(list)
-    for part in each:
-        for one in part:
-            if one.value is not None:
-                values[one.key].append(one.value)
-    return [
-        one.model_copy(
-            update={
-                "usual_low": min(values[one.key]),
-                "usual_high": max(values[one.key]),
-                "n_usual": len(values[one.key]),
-            }
-        )
-        if values[one.key]
-        else one
-        for one in found
-    ]
 
 
 def _overlap(
@@ -247,7 +234,13 @@ def _missing(
 ) -> dict[str, str]:
     """Why something is not there."""
     there = {one.name for one in measures}
-    missing = {"adaptation_gain": "no list says what would have been shown without adaptation"}
+    missing = {}
+    if "adaptation_gain" not in there:
+        missing["adaptation_gain"] = (
+            "no list with and none without adaptation is old enough to be compared; see adapt_held_back"
+            if "adapted" in there
+            else "nobody's reactions changed a list; see adapt of the service"
+        )
     if not usual:
         missing["usual"] = "the log of the version is too short, or has no times"
     if not len(lists):
@@ -260,6 +253,8 @@ def _missing(
         missing["calibration_error"] = "no list came with probabilities"
     elif "candidate_recall" not in there:
         missing["candidate_recall"] = "nothing was wanted after a list"
+    if "requests" not in there:
+        missing["requests"] = "no service on this database counted a request in this time"
     if facts.audio_confidence is None:
         missing["audio_confidence"] = "the catalogue has no audio features"
     if "neighbour_overlap" not in there:

@@ -28,26 +28,38 @@ class Lists:
         user_row: In the log of the system, -1 for others, ``(n,)``.
         time_us: When each was shown, ``(n,)``.
         method: How each came about.
+        adapted: Whether a head changed each, as a number; NaN where none counted, ``(n,)``.
+        chance: That ``adapted`` came out so, likewise.
         owner: List of each place, ascending, ``(N,)``.
+        place: Of each in its list, from 1, ``(N,)``.
         item_row: What stood there, -1 for items the system does not know, ``(N,)``.
         probability: Of the named event, NaN where there is none, ``(N,)``.
         weights: Of the bases, ``(N, S)``; all NaN where none were weighed.
         told: Lists whose features were kept, ``(n,)``.
         request: Their features by name, ``(n_told,)`` each.
         item: Those of the items on them by name, ``(N_told,)`` each.
+        shadow_owner: List of each place of the lists that were not shown instead, M in all, ``(M,)``.
+        shadow_place: Of each in its list, from 1, ``(M,)``.
+        shadow_row: What would have stood there, ``(M,)``.
     """
 
     person: Ints
     user_row: Rows
     time_us: Times
     method: tuple[str, ...]
+    adapted: Doubles
+    chance: Doubles
     owner: Ints
+    place: Ints
     item_row: Rows
     probability: Doubles
     weights: Doubles
     told: Bools
     request: dict[str, Doubles]
     item: dict[str, Doubles]
+    shadow_owner: Ints
+    shadow_place: Ints
+    shadow_row: Rows
 
     def __len__(self) -> int:
         return len(self.person)
@@ -79,10 +91,11 @@ class Acts:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What was shown and what was done."""
+    """What was shown and what was done from a moment on."""
 
     lists: Lists
     acts: Acts
+    since_us: int
 
 
 class People:
@@ -113,6 +126,8 @@ def lists_of(
     items = [item for one in shown for item in one.items]
     sizes = [len(one.items) for one in shown]
     nothing = np.nan
+    shadows = [one.shadow for one in shown]
+    unshown = [() if one is None else one.items for one in shadows]
     weights = [
         [item.weights.get(label, 0.0 if item.weights else nothing) for label in labels]
         for item in items
@@ -123,7 +138,10 @@ def lists_of(
         user_row=_rows(dataset.user_ids, [one.user_id for one in shown]),
         time_us=_numbers([one.time_us for one in shown]),
         method=tuple(one.method for one in shown),
+        adapted=np.array([nothing if one is None else one.adapted for one in shadows], np.float64),
+        chance=np.array([nothing if one is None else one.chance for one in shadows], np.float64),
         owner=np.repeat(np.arange(len(shown)), sizes),
+        place=_numbers([item.place for item in items]),
         item_row=_rows(dataset.item_ids, [one.item_id for one in items]),
         probability=np.array(
             [nothing if one.probability is None else one.probability for one in items]
@@ -132,6 +150,9 @@ def lists_of(
         told=np.array([one.features is not None for one in shown], dtype=np.bool_),
         request=request,
         item=item,
+        shadow_owner=np.repeat(np.arange(len(shown)), [len(one) for one in unshown]),
+        shadow_place=_numbers([at for one in unshown for at in range(1, len(one) + 1)]),
+        shadow_row=_rows(dataset.item_ids, [item_id for one in unshown for item_id in one]),
     )
 
 

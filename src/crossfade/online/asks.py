@@ -88,6 +88,7 @@ class Ask:
         features: Whether to say what the learned blend was told.
         head: What the person's reactions made of the blend; see `LiveSystem.adapt`. One that does not
             count, of another version, or out of its time changes nothing.
+        withhold: Whether to leave the head out all the same, and say what it would have shown.
 
     Raises:
         DataError: If the time lies in no year that calendars know.
@@ -107,6 +108,7 @@ class Ask:
     seed: int | None = None
     features: bool = False
     head: Head | None = None
+    withhold: bool = False
 
     def __post_init__(self) -> None:
         if self.now_us is not None:
@@ -127,6 +129,8 @@ class Answer:
             where nobody asked for that, and where no learned blend answered.
         adaptation: What the head of the request added to the scores: by base, in spreads of the
             blend per spread of the base among the candidates. None where it changed no score.
+        shadow: Ids of the list that somebody with a head that counts was not shown, best first: the
+            one without it, or with it where it was withheld. None for everybody else.
     """
 
     recommendations: Recommendations
@@ -136,6 +140,7 @@ class Answer:
     method: str
     features: Features | None = None
     adaptation: Mapping[str, float] | None = None
+    shadow: Sequence[str] | None = None
 
     @property
     def adaptation_applied(self) -> bool:

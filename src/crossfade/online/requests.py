@@ -29,6 +29,7 @@ class LiveRequest:
         n_live: How many of them the log does not hold.
         unknown: A sentence for whatever the system does not know.
         features: Whether to say what the learned blend is told.
+        withhold: Whether the list is made without the head.
     """
 
     query: Queries
@@ -36,6 +37,7 @@ class LiveRequest:
     n_live: int
     unknown: tuple[str, ...]
     features: bool
+    withhold: bool
 
 
 class LiveRequests:
@@ -86,7 +88,7 @@ class LiveRequests:
             situations=(situation,) if situation else None,
         )
         unknown = self._unknown(ask, said.likes, history)
-        return LiveRequest(query, n_history, n_live, unknown, ask.features)
+        return LiveRequest(query, n_history, n_live, unknown, ask.features, ask.withhold)
 
     def _latest(self, history: LiveHistory, now_us: int | None) -> Situation:
         """The situation that live events tell of, each column by the newest event that has it.

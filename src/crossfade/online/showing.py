@@ -1,7 +1,7 @@
 """Between a live system and the event log: what it answered, and what it is told."""
 
 from crossfade.online.asks import Answer, Event
-from crossfade.store.log import Impression, ImpressionItem, NewEvent
+from crossfade.store.log import Impression, ImpressionItem, NewEvent, Shadow
 
 
 def as_event(event: NewEvent) -> Event:
@@ -28,14 +28,23 @@ def as_shown(
     session_id: str | None = None,
     experiment: str | None = None,
     arm: str | None = None,
+    adapts: float | None = None,
 ) -> Impression:
-    """The impression of an answer, with the chances it was shown with."""
+    """The impression of an answer, with the chances it was shown with.
+
+    ``adapts`` is the chance that a head which counts was not withheld; None where chance did not decide
+    that, and then nothing is said of the list that was not shown.
+    """
     items = [
         ImpressionItem(
             one.item_id, one.rank, one.score, one.probability, one.propensity, one.weights
         )
         for one in answer.recommendations
     ]
+    shadow = None
+    if answer.shadow is not None and adapts is not None:
+        applied = answer.adaptation_applied
+        shadow = Shadow(answer.shadow, applied, adapts if applied else 1 - adapts)
     return Impression(
         request_id=request_id,
         time_us=time_us,
@@ -47,4 +56,5 @@ def as_shown(
         experiment=experiment,
         arm=arm,
         features=answer.features,
+        shadow=shadow,
     )

@@ -92,7 +92,7 @@ class LiveSystem:
             ConfigError: As in `answer`.
         """
         query, row = self._query(ask), self.model.dataset.item_ids.row(item_id)
-        return explained(self.model.lists, self.model.explainer, query, row, self._tilt(ask))
+        return explained(self.model.lists, self.model.explainer, query, row, self._given(ask))
 
     def predict(self, ask: Ask, item_ids: Sequence[str]) -> list[Prediction | None]:
         """What a list would say of some items, each as if it were the only one asked for.
@@ -109,7 +109,7 @@ class LiveSystem:
         known = np.unique(rows[rows >= 0])
         lists = self.model.lists
         found = predict_items(
-            lists.blend, self._query(ask), known, lists.probability, self._tilt(ask)
+            lists.blend, self._query(ask), known, lists.probability, self._given(ask)
         )
         said = dict(
             zip(known.tolist(), zip(*(p.tolist() for p in found), strict=True), strict=True)
@@ -254,6 +254,10 @@ class LiveSystem:
             return at
         return ask.k, ranking, _plain(ask.filters), request.query.kind
 
+    def _given(self, ask: Ask) -> Doubles | None:
+        """What scores get: the tilt, unless it is withheld."""
+        return None if ask.withhold else self._tilt(ask)
+
     def _tilt(self, ask: Ask) -> Doubles | None:
         """That of the head of a request, where it counts for this system now."""
         head = ask.head
@@ -283,7 +287,9 @@ class LiveSystem:
     def _answer(
         self, ask: Ask, request: LiveRequest, served: Served, tilt: Doubles | None
     ) -> Answer:
-        model = self.model
+        model, shadow = self.model, served.untilted
+        if request.withhold and shadow is not None:
+            served, shadow = shadow, served
         why = model.explainer.explain(request.query, served) if ask.explain else None
         return Answer(
             model.lists.lines(request.query, served, why),
@@ -293,6 +299,7 @@ class LiveSystem:
             model.blend.name if served.by_model else "static",
             self._features(request.query, served) if request.features else None,
             None if served.tilted is None else _by_base(model.blend.labels, tilt),
+            None if shadow is None else model.dataset.item_ids.decode(shadow.ranked.item_row),
         )
 
     def _features(self, query: Queries, served: Served) -> Features | None:

@@ -74,7 +74,7 @@ def create_app(service: Service) -> ASGIApp:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
-    return Wire(app, service.config, service.meters)
+    return Wire(app, service.config, service.answered)
 
 
 async def _home(_: Request) -> Response:

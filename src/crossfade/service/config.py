@@ -65,6 +65,12 @@ class ServiceConfig(Settings):
         ge=1,
         description="Newest events of a person that a list may rest on, besides the bundle's.",
     )
+    max_kept_events: int = Field(
+        200_000,
+        ge=1,
+        description="Events of all people together that are kept in memory, about 100 bytes each; of who was not "
+        "asked about for longest they are read from the database again.",
+    )
     keep_features: float = Field(
         0.1,
         ge=0,
@@ -79,6 +85,13 @@ class ServiceConfig(Settings):
         "worth it where people listen in sessions.",
     )
     heads: HeadConfig = Field(HeadConfig(), description="How, and when an adaptation counts.")
+    adapt_held_back: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of each person's days, drawn by chance, on which lists do without their head: only so "
+        "can a monitor say what adaptation gains.",
+    )
     max_adapting: int = Field(
         1_000, ge=1, description="People who may wait for that; reactions of more are passed over."
     )

@@ -10,8 +10,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from crossfade.service import faults
 from crossfade.service.config import ServiceConfig
-from crossfade.service.meters import Meters
-from crossfade.service.wire import Wire
+from crossfade.service.wire import Answered, Wire
 
 MAX_HEAD_BYTES = 65_536
 """Of a request, its line and all its headers, beyond the first piece that came in."""
@@ -20,7 +19,7 @@ UNHEARD = 2
 """Times as many connections as may be open; what comes on top of these is closed without a word."""
 
 
-def limited(config: ServiceConfig, meters: Meters) -> type[asyncio.Protocol]:
+def limited(config: ServiceConfig, answered: Answered) -> type[asyncio.Protocol]:
     """The protocol of a connection, for uvicorn, over httptools or h11.
 
     A connection on top of those that may be open is told to come again once it asks, and closed. One
@@ -30,7 +29,7 @@ def limited(config: ServiceConfig, meters: Meters) -> type[asyncio.Protocol]:
     """
 
     class Limited(_Connection):
-        limits, busy = config, Wire(_busy, config, meters)
+        limits, busy = config, Wire(_busy, config, answered)
 
     return Limited
 

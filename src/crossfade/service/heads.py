@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from crossfade.errors import CrossfadeError, DataError
+from crossfade.experiments.assignment import place
 from crossfade.online import Ask, Head
 from crossfade.service.assigning import Part
 from crossfade.service.config import ServiceConfig
@@ -15,6 +16,7 @@ from crossfade.service.people import People, Who, must_not_know
 from crossfade.service.workers import System
 from crossfade.store.log import Log, StoredHead
 from crossfade.threads import alone
+from crossfade.types import MICROSECONDS_PER_DAY
 
 logger = logging.getLogger("crossfade.service")
 
@@ -79,6 +81,12 @@ class Heads:
         head = self._read(who)
         self._keep(who, head, n_cleared, unless_there=True)
         return head
+
+    def withheld(self, who: Who, now_us: int) -> bool:
+        """Whether this is one of the days on which lists do without somebody's head."""
+        day = f"adaptation on day {now_us // MICROSECONDS_PER_DAY}"
+        unit = f"session {who.session_id}" if who.user_id is None else f"user {who.user_id}"
+        return place(day, unit, self._config.adapt_held_back, [1.0]) is not None
 
     def note(self, people: Iterable[Who]) -> None:
         """Adapt soon to those of some people whose lists do: they did something."""

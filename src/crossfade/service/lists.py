@@ -55,7 +55,7 @@ async def listed(service: Service, asked: ListRequest, now: int) -> ListAnswer:
     request_id = uuid.uuid4().hex  # of the list; what callers call their requests may repeat
     features = kept(request_id, service.config.keep_features)
     made = await _answered(service, asked, now, request_id, features=features)
-    service.impressions.add(_shown(made, request_id, asked, now))
+    service.impressions.add(_shown(service, made, request_id, asked, now))
     service.meters.lists.labels(made.answer.method).inc()
     service.meters.adapted_lists.inc(made.answer.adaptation_applied)
     return _told(request_id, made.version, made.answer, made.part)
@@ -113,7 +113,9 @@ async def similar(
     return _json(SimilarAnswer.model_construct(version=live.version, base=base, items=found))
 
 
-def _shown(made: Made, request_id: str, asked: ListRequest, now: int) -> Impression:
+def _shown(
+    service: Service, made: Made, request_id: str, asked: ListRequest, now: int
+) -> Impression:
     shown = as_shown(
         made.answer,
         request_id,
@@ -123,6 +125,8 @@ def _shown(made: Made, request_id: str, asked: ListRequest, now: int) -> Impress
         session_id=asked.session_id,
         experiment=made.part.experiment,
         arm=made.part.arm,
+        # An arm says itself whether its lists adapt; nobody's are held back there, nor compared.
+        adapts=None if made.part.experiment else 1 - service.config.adapt_held_back,
     )
     if not made.item_arms:
         return shown
@@ -207,6 +211,7 @@ def ask_of(
             context=asked.context,
             features=features,
             head=None if who == Who() or not adapts else service.heads.of(who),
+            withhold=part.experiment is None and who != Who() and service.heads.withheld(who, now),
         )
         if not isinstance(asked, ListRequest):
             return ask

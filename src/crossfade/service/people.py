@@ -51,10 +51,12 @@ class People:
         log: All events.
         max_people: Kept at once.
         max_events: Of each, the newest.
+        max_in_all: Of all together; somebody alone may have more.
     """
 
-    def __init__(self, log: Log, max_people: int, max_events: int) -> None:
+    def __init__(self, log: Log, max_people: int, max_events: int, max_in_all: int) -> None:
         self._log, self._max_people, self._max_events = log, max_people, max_events
+        self._max_in_all, self._n_events = max_in_all, 0
         self._kept: OrderedDict[Who, _Kept] = OrderedDict()
         # One lock also while the log is read: an event that is committed meanwhile is either read,
         # or added after, by its place in the log exactly one of them.
@@ -69,8 +71,8 @@ class People:
             kept = self._kept.get(who)
             if kept is None:
                 kept = self._kept[who] = self._read(who)
-                if len(self._kept) > self._max_people:
-                    self._kept.popitem(last=False)
+                self._n_events += len(kept.events)
+                self._make_room()
             self._kept.move_to_end(who)
             return Recent(tuple(kept.events), kept.forgotten_us)
 
@@ -92,12 +94,24 @@ class People:
                 for who in _whose(one.event):
                     kept = self._kept.get(who)
                     if kept is not None and one.sequence > kept.read_to:
+                        before = len(kept.events)
                         kept.events.append(one.event)
+                        self._n_events += len(kept.events) - before
+            self._make_room()
 
     def clear(self) -> None:
         """Keep nothing of anybody; the log still has it."""
         with self._lock:
             self._kept.clear()
+            self._n_events = 0
+
+    def _make_room(self) -> None:
+        # The last is who is asked about now, or was just now.
+        while len(self._kept) > 1 and (
+            len(self._kept) > self._max_people or self._n_events > self._max_in_all
+        ):
+            _, gone = self._kept.popitem(last=False)
+            self._n_events -= len(gone.events)
 
 
 def must_not_know(live: System, recent: Recent) -> bool:

@@ -47,7 +47,7 @@ def serve(config: ServiceConfig, source: Source) -> None:
         log_config=None,
         server_header=False,
         proxy_headers=False,  # whoever wants a caller's address from a header would believe anybody
-        http=limited(config, service.meters),
+        http=limited(config, service.answered),
         ws="none",  # there are no web sockets here, and they would be outside of these limits
         timeout_graceful_shutdown=config.shutdown_s,
         timeout_keep_alive=30,

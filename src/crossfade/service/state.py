@@ -14,6 +14,7 @@ from crossfade.service.heads import Heads
 from crossfade.service.impressions import Impressions
 from crossfade.service.meters import Meters
 from crossfade.service.people import People
+from crossfade.service.traffic import Traffic
 from crossfade.service.unavailable import Unavailable
 from crossfade.service.versions import Source, Versions
 from crossfade.store.log import ApiKey, Log
@@ -34,6 +35,7 @@ class Service:
         impressions: What was shown.
         heads: What people's reactions made of the blend.
         meters: What is counted.
+        traffic: What became of requests, for the log.
         door: Who is let in.
     """
 
@@ -47,6 +49,7 @@ class Service:
     impressions: Impressions
     heads: Heads
     meters: Meters
+    traffic: Traffic
     door: Doorkeeper
 
     @classmethod
@@ -72,7 +75,7 @@ class Service:
         async def look_up(presented: str) -> ApiKey | None:
             return await asyncio.to_thread(log.key, presented, now_us())
 
-        people = People(log, config.max_people, config.max_events)
+        people = People(log, config.max_people, config.max_events, config.max_kept_events)
         assigning = Assigning(log, Beside(versions.load), meters)
         return cls(
             config,
@@ -85,14 +88,21 @@ class Service:
             Impressions(log, meters),
             Heads(log, people, versions.current, config, meters, part=assigning.part, clock=now_us),
             meters,
+            Traffic(log, now_us),
             Doorkeeper(look_up if config.keys else None, Rates(config.rate_per_s, config.burst)),
         )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request is over: count it."""
+        self.meters.answered(route, method, status, seconds)
+        self.traffic.answered(route, method, status, seconds)
 
     def close(self) -> None:
         """End in order: what waits is answered and written down."""
         self.answering.close()
         self.heads.close()
         self.impressions.close()
+        self.traffic.close()
         self.log.close()
 
 

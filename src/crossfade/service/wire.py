@@ -6,13 +6,13 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossfade.service.config import ServiceConfig
 from crossfade.service.faults import Refusal
-from crossfade.service.meters import Meters
 
 logger = logging.getLogger("crossfade.service.access")
 
@@ -27,17 +27,21 @@ ALWAYS = (
 """Headers of every answer that does not say otherwise."""
 
 
+Answered = Callable[[str, str, int, float], None]
+"""Told the route, the method, the status and the seconds of a request."""
+
+
 class Wire:
     """An ASGI app around another one.
 
     Args:
         app: The other one.
         config: Limits.
-        meters: Where times go.
+        answered: Told of each request.
     """
 
-    def __init__(self, app: ASGIApp, config: ServiceConfig, meters: Meters) -> None:
-        self._app, self._config, self._meters = app, config, meters
+    def __init__(self, app: ASGIApp, config: ServiceConfig, answered: Answered) -> None:
+        self._app, self._config, self._answered = app, config, answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; everything else goes through untouched."""
@@ -66,7 +70,7 @@ class Wire:
         finally:
             seconds = time.perf_counter() - began
             route = _place(scope)
-            self._meters.answered(route, scope["method"], status, seconds)
+            self._answered(route, scope["method"], status, seconds)
             caller = scope["state"].get("caller", "-")
             logger.info(
                 "%s %s %d",

@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from crossfade.errors import ConflictError, StoreError
-from crossfade.store.log import Features, Impression, ImpressionItem, Log, NewEvent, StoredReport
+from crossfade.errors import ConflictError, DataError, StoreError
+from crossfade.store.log import (
+    Features,
+    Impression,
+    ImpressionItem,
+    Log,
+    NewEvent,
+    Shadow,
+    StoredReport,
+)
 
 NOW = 1_700_000_000_000_000
 FEATURES = Features.of(
@@ -19,7 +27,10 @@ FEATURES = Features.of(
 
 def shown(request_id: str, time_us: int = NOW, version: str = "v1") -> Impression:
     items = [ImpressionItem("a", 1, 0.5), ImpressionItem("b", 2, 0.25)]
-    return Impression(request_id, time_us, version, "blend", items, "ann", features=FEATURES)
+    shadow = Shadow(["b", "c"], adapted=True, chance=0.9)
+    return Impression(
+        request_id, time_us, version, "blend", items, "ann", features=FEATURES, shadow=shadow
+    )
 
 
 @given(
@@ -35,13 +46,19 @@ def test_features_come_back_to_the_last_bit(request_values: np.ndarray, items: n
     assert told == Features.of(names[0], names[1], request_values, items)
 
 
+@pytest.mark.parametrize("chance", [0.0, -0.1, 1.1, float("nan")])
+def test_a_shadow_has_a_chance(chance: float) -> None:
+    with pytest.raises(DataError, match="chance must be"):
+        Shadow([], adapted=False, chance=chance)
+
+
 def test_values_of_other_names_are_refused() -> None:
     with pytest.raises(StoreError, match="4 features are not those of 5 names"):
         Features(("n",) * 5, ("fame",), FEATURES.packed).values()
 
 
 def test_an_impression_keeps_what_the_blend_was_told(log: Log) -> None:
-    bare = replace(shown("r2"), features=None)
+    bare = replace(shown("r2"), features=None, shadow=None)
     log.add_impressions([shown("r1"), bare])
     log.add_impressions([shown("r1")])  # the same again is no conflict
     assert log.impression("r1") == shown("r1")

@@ -3,7 +3,7 @@
 SQLite in one file, or PostgreSQL by URL. SQLAlchemy is imported when a log is opened, not before.
 """
 
-from crossfade.store.log.entries import Item, StoredHead, User
+from crossfade.store.log.entries import SECONDS, Answered, Item, Outcome, StoredHead, User
 from crossfade.store.log.features import Features
 from crossfade.store.log.log import Log
 from crossfade.store.log.rows import (
@@ -14,12 +14,15 @@ from crossfade.store.log.rows import (
     ImpressionItem,
     NewEvent,
     Role,
+    Shadow,
     StoredEvent,
     StoredReport,
     Tombstone,
 )
 
 __all__ = [
+    "SECONDS",
+    "Answered",
     "ApiKey",
     "Appended",
     "Features",
@@ -29,7 +32,9 @@ __all__ = [
     "Item",
     "Log",
     "NewEvent",
+    "Outcome",
     "Role",
+    "Shadow",
     "StoredEvent",
     "StoredHead",
     "StoredReport",

@@ -1,11 +1,18 @@
-"""What is kept of items and users between fits, and of what reactions made of a blend."""
+"""What is kept of items and users between fits, of what reactions made of a blend, and of requests."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from crossfade.errors import DataError
 from crossfade.store.log.rows import MOST, check_text, check_who, check_whole, shown
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+"""Times of requests are counted up to each of these."""
+
+Outcome = Literal["done", "refused", "failed"]
+"""What became of a request: a status below 400, below 500, or not."""
 
 Value = str | float | bool | Sequence[str]
 
@@ -110,3 +117,23 @@ class StoredHead:
         check_text("version", self.version)
         check_whole("created_us", self.created_us, -MOST)
         check_whole("expires_us", self.expires_us, -MOST)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How many requests of one kind took about as long as one another.
+
+    Attributes:
+        hour_us: When the hour began in which they were answered.
+        route: Which of the app, with its method; ``none`` for what there is not.
+        outcome: What became of them.
+        at_most_us: The least of `SECONDS` that none of them took longer than, in microseconds; 2⁶³ - 1 is
+            none of these.
+        n: So many.
+    """
+
+    hour_us: int
+    route: str
+    outcome: Outcome
+    at_most_us: int
+    n: int

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, insert, select
 from crossfade.errors import ConflictError
 from crossfade.store.log.events import naming, pieces
 from crossfade.store.log.features import Features
-from crossfade.store.log.rows import Impression, ImpressionItem
+from crossfade.store.log.rows import Impression, ImpressionItem, Shadow
 from crossfade.store.log.tables import feature_names, impressions
 
 
@@ -102,7 +102,8 @@ def _row(impression: Impression) -> dict[str, Any]:
         for item in impression.items
     ]
     features = None if impression.features is None else impression.features.packed
-    told = {"items": json.dumps(items, allow_nan=False), "features": features}
+    shadow = None if impression.shadow is None else json.dumps(vars(impression.shadow))
+    told = {"items": json.dumps(items, allow_nan=False), "features": features, "shadow": shadow}
     return {**vars(impression), **told}
 
 
@@ -113,4 +114,6 @@ def _impression(
     features = None
     if row.features is not None:
         features = Features(*names[row.version], bytes(row.features))
-    return Impression(**{**row._asdict(), "items": items, "features": features})
+    shadow = None if row.shadow is None else Shadow(**json.loads(row.shadow))
+    told = {"items": items, "features": features, "shadow": shadow}
+    return Impression(**{**row._asdict(), **told})

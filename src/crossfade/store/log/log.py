@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crossfade.store.log.experiments import Experiments
     from crossfade.store.log.heads import Heads
     from crossfade.store.log.monitoring import Monitoring
+    from crossfade.store.log.traffic import Traffic
 
 
 class Log:
@@ -220,6 +221,13 @@ class Log:
         from crossfade.store.log.monitoring import Monitoring
 
         return Monitoring(self._database)
+
+    @property
+    def traffic(self) -> "Traffic":
+        """How many requests there were, and how long they took."""
+        from crossfade.store.log.traffic import Traffic
+
+        return Traffic(self._database)
 
     # -- heads ---------------------------------------------------------------------------
 

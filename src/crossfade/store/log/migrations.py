@@ -95,12 +95,27 @@ def _heads(connection: Connection) -> None:
     )
 
 
+def _shadows(connection: Connection) -> None:
+    _run(connection, "ALTER TABLE impressions ADD COLUMN shadow TEXT")
+
+
+def _traffic(connection: Connection) -> None:
+    _run(
+        connection,
+        """CREATE TABLE traffic (
+            hour_us {integer}, route TEXT, outcome TEXT, at_most_us {integer}, n {integer} NOT NULL,
+            PRIMARY KEY (hour_us, route, outcome, at_most_us))""",
+    )
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _first,
     _catalogue,
     _experiments,
     _monitoring,
     _heads,
+    _shadows,
+    _traffic,
 )
 
 

@@ -140,6 +140,31 @@ class ImpressionItem:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """The list that was not shown to somebody whose reactions changed the blend.
+
+    Attributes:
+        items: Ids in its order.
+        adapted: Whether the list that was shown is the one with these changes; the other is without.
+        chance: That the lists were not the other way round, above 0, at most 1.
+
+    Raises:
+        DataError: If there is a value that a database cannot keep.
+    """
+
+    items: Sequence[str]
+    adapted: bool
+    chance: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+        for item_id in self.items:
+            check_text("item_id", item_id)
+        if not 0 < as_float("chance", self.chance) <= 1:
+            raise DataError(f"chance must be above 0 and at most 1, got {self.chance}")
+
+
+@dataclass(frozen=True)
 class Impression:
     """One list as it was shown.
 
@@ -154,6 +179,7 @@ class Impression:
         experiment: Which experiment the request took part in.
         arm: In which arm of it.
         features: What the learned blend was told; None where that was not kept.
+        shadow: What would have been shown without adaptation, or with it; None where none counted.
 
     Raises:
         DataError: If there is a value that a database cannot keep.
@@ -169,6 +195,7 @@ class Impression:
     experiment: str | None = None
     arm: str | None = None
     features: Features | None = None
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         for name in ("request_id", "version", "method"):

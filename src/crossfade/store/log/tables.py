@@ -35,6 +35,7 @@ impressions = Table(
     Column("arm", Text),
     Column("items", Text, nullable=False),
     Column("features", LargeBinary),
+    Column("shadow", Text),
 )
 
 feature_names = Table(
@@ -51,6 +52,16 @@ monitor_reports = Table(
     Column("time_us", BigInteger, primary_key=True),
     Column("version", Text, nullable=False),
     Column("report", Text, nullable=False),
+)
+
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("hour_us", BigInteger, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("at_most_us", BigInteger, primary_key=True),
+    Column("n", BigInteger, nullable=False),
 )
 
 api_keys = Table(
