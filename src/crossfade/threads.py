@@ -19,6 +19,9 @@ from threadpoolctl import ThreadpoolController
 
 _here = threading.local()
 
+MANY = 20_000
+"""New objects after which the collector looks through the newest: those of some dozen requests."""
+
 _PIECES_PER_THREAD = 8
 """Several, because some places cost far more than others."""
 
@@ -66,13 +69,14 @@ def _libraries() -> ThreadpoolController:
 
 
 def settle() -> None:
-    """Have the garbage collector pass over all there is now, which is there to stay.
+    """Have the garbage collector pass over all there is now, which is there to stay, and come more rarely.
 
     Looking through a loaded system takes it a third of a second, in which no thread of the process runs.
     """
     gc.unfreeze()  # what was to stay, and no longer is
     gc.collect()
     gc.freeze()
+    gc.set_threshold(MANY)
 
 
 def over(kernel: Callable[..., Any], n: int, *arguments: Any) -> None:

@@ -131,6 +131,6 @@ class ContextReader:
 def _history(queries: Queries) -> Floats:
     n = np.diff(queries.indptr)
     positive = np.bincount(queries.owner[queries.strength > 0], minlength=len(queries))
-    different = np.diff(queries.seen.indptr)
+    different = np.diff(queries.seen_parts[0])
     share = np.divide(positive, n, out=np.full(len(queries), np.nan), where=n > 0)
     return np.column_stack([np.log1p(positive), np.log1p(different), share]).astype(np.float32)

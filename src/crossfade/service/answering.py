@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -20,6 +20,9 @@ from crossfade.threads import alone
 logger = logging.getLogger("crossfade.service")
 
 Outcome = tuple[str, Answer | Exception]
+
+ENOUGH = 3
+"""Requests that are worth a pass of their own, ready before the one at work is done: of fewer each costs more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,8 @@ class _Line:
 
     def __init__(self, n_workers: int) -> None:
         self.jobs: deque[_Job] = deque()
+        self.lock = threading.Lock()
+        self.n_passes = 0
         # For each process a thread that waits for it and one that has made its next pass, for it to go
         # on with. One that answers itself starts no others: other cores have the web server to do.
         begin = None if n_workers else alone()
@@ -44,8 +49,8 @@ class _Line:
 class Answering:
     """Has what waits answered, up to so many requests in one pass.
 
-    Nobody waits for others to come: a worker that is free takes what is there. Under load more
-    is there, passes grow, and each request costs less.
+    A worker that is free takes what is there; what comes while it works gathers for its next pass.
+    Under load more is there, passes grow, and each request costs less.
 
     Args:
         current: The system that serves now.
@@ -88,7 +93,7 @@ class Answering:
         job = _Job(make, system, loop.create_future(), loop)
         self._meters.waiting.inc()
         line.jobs.append(job)
-        line.pool.submit(self._pass, line.jobs).add_done_callback(_note)
+        self._begin(line)
         try:
             return await job.future
         finally:
@@ -107,11 +112,33 @@ class Answering:
             line = self._beside[system] = _Line(self._n_workers)
         return line
 
-    def _pass(self, waiting: deque[_Job]) -> None:
-        """Answer what waits, up to so many; often another pass was quicker, and nothing does."""
-        jobs = self._taken(waiting)
-        if not jobs:
-            return
+    def _begin(self, line: _Line) -> None:
+        line.pool.submit(self._work, line).add_done_callback(_note)
+
+    def _work(self, line: _Line) -> None:
+        """Pass after pass, as long as something waits."""
+        while jobs := self._taken(line):
+            failed = True
+            try:
+                self._pass(jobs)
+                failed = False
+            finally:
+                with line.lock:
+                    line.n_passes -= 1
+                if failed:  # what gathered meanwhile counts on this thread
+                    self._begin(line)
+
+    def _taken(self, line: _Line) -> list[_Job]:
+        """What the next pass answers; nothing where others are at it and too little waits beside them."""
+        with line.lock:
+            at_work = line.n_passes >= max(1, self._n_workers)
+            if not line.jobs or (at_work and len(line.jobs) < ENOUGH):
+                return []
+            line.n_passes += 1
+            return [line.jobs.popleft() for _ in range(min(self._at_once, len(line.jobs)))]
+
+    def _pass(self, jobs: Sequence[_Job]) -> None:
+        """Answer some together."""
         self._meters.together.observe(len(jobs))
         outcomes: Sequence[Outcome] = [("", RuntimeError("a pass failed"))] * len(jobs)
         try:
@@ -123,13 +150,6 @@ class Answering:
             outcomes = [("", lost)] * len(jobs)
         finally:  # whoever waits is told, whatever went wrong
             _tell(jobs, outcomes)
-
-    def _taken(self, waiting: deque[_Job]) -> list[_Job]:
-        jobs: list[_Job] = []
-        with suppress(IndexError):
-            while len(jobs) < self._at_once:
-                jobs.append(waiting.popleft())
-        return jobs
 
     def _outcomes(self, jobs: Sequence[_Job]) -> list[Outcome]:
         live = jobs[0].system or self._current()

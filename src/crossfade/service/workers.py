@@ -35,9 +35,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("crossfade.service")
 
-CALLS_EACH = 2
-"""Calls that a process has at once: it goes on with the second while the first is taken away."""
-
 TRIES = 2
 """Whoever asks a process that dies is answered by the one that takes its place."""
 
@@ -53,6 +50,10 @@ def load(bundle: Path) -> LiveSystem:
     if isinstance(first, CrossfadeError):
         raise BundleError(f"version {live.version} answers no newcomer: {first}")
     return live
+
+
+CALLS_EACH = 2
+"""Calls that a process has at once: it goes on with the second while the first is taken away."""
 
 
 class Workers:
