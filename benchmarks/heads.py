@@ -245,10 +245,10 @@ def _timed(system: LiveSystem, n_people: int = 100, n_events: int = 10) -> list[
     for name, values in zip(("wall", "processor"), milliseconds.T, strict=True):
         told = [np.percentile(values, at) for at in (50, 99, 100)]
         lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in told)} |")
-    late = float(np.percentile(milliseconds[:, 1], 99))
+    late = float(np.percentile(milliseconds[:, 0], 99))
     lines += [
         "",
-        f"Bar: 99th percentile of processor time at most 30 ms: {late:.1f} ms, "
+        f"Bar: 99th percentile by the clock at most 30 ms: {late:.1f} ms, "
         f"**{'pass' if late <= 30 else 'fail'}**.",
     ]
     return lines
