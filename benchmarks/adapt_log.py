@@ -12,7 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +20,9 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from benchmarks.signals import ROOT, SEED
-from crossfade.config import load_toml
-from crossfade.data import Dataset, load_dataset
+from benchmarks.signals import ROOT, SEED, read_set
+from crossfade.data import Dataset
 from crossfade.data.dataset import to_datetime
-from crossfade.data.importing import ImportMapping, import_table
 from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.online import LiveSystem
@@ -52,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--set", default="thirtymusic-sessions")
     asked = parser.parse_args()
-    whole = _imported(asked.data, asked.set)
+    whole = read_set(asked.data, asked.set)
     assert whole.time_us is not None
     first, last = int(whole.time_us[0]), int(whole.time_us[-1])
     starts = range(first + int(OLD * (last - first)), last - WEEK_US, WEEK_US)
@@ -68,13 +66,6 @@ def main() -> None:
     page = ROOT / "benchmarks" / "adapt_log.md"
     page.write_text("\n".join([*title, *lines, ""]), encoding="utf-8")
     print(page.read_text(encoding="utf-8"))
-
-
-def _imported(data: Path, name: str) -> Dataset:
-    with tempfile.TemporaryDirectory() as folder:
-        mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-        import_table(mapping, Path(folder) / name, root=data / name, now=datetime.now(UTC))
-        return load_dataset(Path(folder) / name)
 
 
 def _weeks(whole: Dataset, starts: list[int], folder: Path) -> list[str]:

@@ -12,21 +12,17 @@ head learns from it. Of `thirtymusic-sessions` the people are left out on whom t
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from benchmarks.live import BASES, DEPTH, OLD
-from benchmarks.signals import ROOT, SEED
-from crossfade.config import load_toml
-from crossfade.data import Dataset, load_dataset
-from crossfade.data.importing import ImportMapping, import_table
+from benchmarks.signals import ROOT, SEED, read_set
+from crossfade.data import Dataset
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.prequential import HARM, Gain, gain_of
 from crossfade.online import Answer, Ask, Event, HeadConfig, LiveSystem
@@ -91,10 +87,7 @@ def main() -> None:
 
 def _replayed(name: str, data: Path, n_people: int) -> list[str]:
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-        import_table(mapping, Path(folder) / name, root=data / name, now=datetime.now(UTC))
-        whole = load_dataset(Path(folder) / name)
+    whole = read_set(data, name)
     assert whole.time_us is not None
     moment = int(whole.time_us[int(OLD * whole.n_events)])
     log = whole.where(pl.Series(whole.time_us < moment))

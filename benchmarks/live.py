@@ -12,21 +12,17 @@ processor time of one and of several requests at once is measured. Writes ``benc
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from benchmarks.signals import ROOT, SEED
-from crossfade.config import load_toml
-from crossfade.data import Dataset, load_dataset
-from crossfade.data.importing import ImportMapping, import_table
+from benchmarks.signals import ROOT, SEED, read_set
+from crossfade.data import Dataset
 from crossfade.evaluation.metrics import ndcg, recall
 from crossfade.evaluation.statistics import Estimates, bootstrap, unit_means
 from crossfade.hybrid import HybridConfig, HybridModel
@@ -70,10 +66,7 @@ def main() -> None:
     if os.environ.get("OMP_NUM_THREADS") != "1":  # which libraries read when they are loaded
         command = [sys.executable, "-m", "benchmarks.live", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S606
-    with tempfile.TemporaryDirectory() as folder:
-        mapping = load_toml(ImportMapping, ROOT / "configs" / f"{SET}.toml")
-        import_table(mapping, Path(folder) / SET, root=asked.data / SET, now=datetime.now(UTC))
-        whole = load_dataset(Path(folder) / SET)
+    whole = read_set(asked.data, SET)
     assert whole.time_us is not None
     moment = int(whole.time_us[int(OLD * whole.n_events)])
     log = whole.where(pl.Series(whole.time_us < moment))

@@ -17,16 +17,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from benchmarks.signals import ROOT, SEED
-from crossfade.config import load_toml
-from crossfade.data import Dataset, load_dataset
-from crossfade.data.importing import ImportMapping, import_table
+from benchmarks.signals import ROOT, SEED, read_set
+from crossfade.data import Dataset
 from crossfade.data.world import WorldConfig, make_world
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.monitoring import MonitorConfig, MonitorReport, monitor
@@ -77,22 +74,15 @@ def main() -> None:
     ]
     world = make_world(WORLD, seed=SEED).dataset
     lines += _judged("the synthetic world", world, 0.75)
-    lines += _judged("movielens-100k", _read(asked.data, "movielens-100k"), 0.6)
+    lines += _judged("movielens-100k", read_set(asked.data, "movielens-100k"), 0.6)
     lines += [
         "",
         "What moves in `movielens-100k` as it was is `early_adopter_score`: nearly everybody in these weeks is",
         "somebody else than in the log. Why it moves in the second and third week of all is not found.",
     ]
-    lines += _judged("thirtymusic-sessions", _read(asked.data, "thirtymusic-sessions"), 0.6)
+    lines += _judged("thirtymusic-sessions", read_set(asked.data, "thirtymusic-sessions"), 0.6)
     PAGE.write_text("\n".join([*lines, ""]), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
-
-
-def _read(data: Path, name: str) -> Dataset:
-    with tempfile.TemporaryDirectory() as folder:
-        mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-        import_table(mapping, Path(folder) / name, root=data / name, now=datetime.now(UTC))
-        return load_dataset(Path(folder) / name)
 
 
 def _judged(name: str, whole: Dataset, share: float) -> list[str]:

@@ -12,19 +12,15 @@ Lists are judged as they are: a song or film that was forgotten may be listed ag
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from benchmarks.signals import ROOT, SEED
-from crossfade.config import load_toml
-from crossfade.data import Dataset, load_dataset
-from crossfade.data.importing import ImportMapping, import_table
+from benchmarks.signals import ROOT, SEED, read_set
+from crossfade.data import Dataset
 from crossfade.evaluation.metrics import ndcg
 from crossfade.evaluation.statistics import bootstrap, unit_means
 from crossfade.hybrid import HybridConfig, HybridModel
@@ -75,16 +71,9 @@ def main() -> None:
         "their moments; *change* is paired, against all live events, with 95 % bootstrap intervals.",
     ]
     for name in SETS:
-        lines += _measured(name, _read(asked.data, name), asked.people)
+        lines += _measured(name, read_set(asked.data, name), asked.people)
     PAGE.write_text("\n".join([*lines, ""]), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
-
-
-def _read(data: Path, name: str) -> Dataset:
-    with tempfile.TemporaryDirectory() as folder:
-        mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-        import_table(mapping, Path(folder) / name, root=data / name, now=datetime.now(UTC))
-        return load_dataset(Path(folder) / name)
 
 
 def _measured(name: str, whole: Dataset, n_people: int) -> list[str]:

@@ -1,12 +1,13 @@
 """Signals of the five public sets that learned blends are judged on."""
 
 import pickle
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from crossfade.config import load_toml
-from crossfade.data import load_dataset
+from crossfade.data import Dataset, load_dataset
 from crossfade.data.importing import ImportMapping, import_table
 from crossfade.data.splits import ProtocolConfig, make_plan
 from crossfade.fusion.base import LabelledSignals
@@ -34,6 +35,22 @@ class Block:
     test: LabelledSignals
 
 
+def read_set(data: Path, name: str, folder: Path | None = None) -> Dataset:
+    """A set, imported by its mapping in ``configs/``.
+
+    Args:
+        data: Where the sets are.
+        name: Of the set.
+        folder: Where to import to; None imports to a folder that is removed again.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as for_now:
+            return read_set(data, name, Path(for_now))
+    mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
+    import_table(mapping, folder / name, root=data / name, now=datetime.now(UTC))
+    return load_dataset(folder / name)
+
+
 def block_of(name: str, protocol: str, data: Path, folder: Path, keep: Path | None = None) -> Block:
     """Signals of a set by bases that had not seen what was wanted.
 
@@ -49,9 +66,7 @@ def block_of(name: str, protocol: str, data: Path, folder: Path, keep: Path | No
     if kept is not None and kept.exists():
         found: Block = pickle.loads(kept.read_bytes())  # noqa: S301
         return found
-    mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-    import_table(mapping, folder / name, root=data / name, now=datetime.now(UTC))
-    plan = make_plan(load_dataset(folder / name), ProtocolConfig(name=protocol), SEED)
+    plan = make_plan(read_set(data, name, folder), ProtocolConfig(name=protocol), SEED)
     config = BlendConfig()
     material = gather(plan, DEFAULT_BASES, config, SEED)
     trial = plan.tests[0]
