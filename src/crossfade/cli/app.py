@@ -28,6 +28,7 @@ from crossfade.cli import (
     reporting,
     restoring,
     serving,
+    transferring,
 )
 from crossfade.errors import CrossfadeError
 from crossfade.version import __version__
@@ -86,6 +87,7 @@ app.add_typer(experimenting.app)
 app.command("monitor")(monitoring.monitor)
 app.command("export")(adapting.export)
 app.command("adapt")(adapting.adapt)
+app.command("transfer")(transferring.transfer)
 app.command("doctor")(checking.doctor)
 
 

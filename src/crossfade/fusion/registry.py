@@ -24,6 +24,7 @@ FUSIONS: dict[str, str] = {
     "hypernetwork": "gate.hypernetwork:HypernetworkFusion",
     "personalised": "gate.personalised:PersonalisedFusion",
     "maml": "maml.model:Maml",
+    "few_shot": "few_shot.model:FewShotGate",
     "auto": "auto:AutoFusion",
 }
 """From name to module and class within this package; a new model joins by one line here."""

@@ -1,0 +1,1 @@
+"""Carrying what was learned in one domain into another with a handful of events, and knowing when not to."""

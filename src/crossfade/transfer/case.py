@@ -1,0 +1,101 @@
+"""What an option may look at, what it settles on, and what every option is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+
+from crossfade.fusion.base import LabelledSignals
+from crossfade.fusion.few_shot.model import FewShotGate
+from crossfade.fusion.few_shot.network import Lists, loss
+from crossfade.fusion.static import StaticBlend
+from crossfade.transfer.config import TransferConfig
+from crossfade.transfer.knowledge import Knowledge
+from crossfade.transfer.tasks import Support
+from crossfade.types import Doubles, Floats, Ints
+
+Verdict = Literal["transfer", "partly", "not"]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a strategy may look at.
+
+    Attributes:
+        sources: What may be carried, at least one.
+        domain: See `domain_facts`.
+        evidence: See `Record.evidence`.
+        labelled: The lists that the target learns from.
+        lists: The same as tensors.
+        config: How.
+    """
+
+    sources: Sequence[Knowledge]
+    domain: Doubles
+    evidence: Doubles
+    labelled: LabelledSignals
+    lists: Lists
+    config: TransferConfig
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[Knowledge],
+        support: Support,
+        config: TransferConfig,
+        places: Ints | None = None,
+    ) -> "Case":
+        """Of a target's lists, or of those at some places."""
+        own = support.lists if places is None else support.lists.take(places)
+        evidence = support.record.evidence(places)
+        return cls(sources, support.domain, evidence, own, Lists.of(own), config)
+
+    def carried(self) -> Doubles:
+        """The gate that the sources say this domain should begin with, ``(P,)``.
+
+        Of several sources each counts by how well its gate foretells the lists: twice as much
+        for each halving of the chance that it is wrong.
+        """
+        gates = np.stack([one.prior.parameters(self.domain, self.evidence) for one in self.sources])
+        return self.trust(gates) @ gates
+
+    def trust(self, gates: Doubles) -> Doubles:
+        """How much each of some gates counts, ``(n,)``, by likelihood of what was wanted; sums to 1."""
+        lost = np.array([float(loss(torch.from_numpy(gate), self.lists)) for gate in gates])
+        weight = np.exp(-(lost - lost.min()) * self.lists.n_teaching)
+        return np.asarray(weight / weight.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """A blend that an option settled on: parameters of a few-shot gate, or fixed weights."""
+
+    parameters: Doubles | None = None
+    weights: Floats | None = None
+
+    def score(self, labelled: LabelledSignals) -> Floats:
+        """Blended scores, ``(B, L)``."""
+        signals = labelled.signals
+        if self.weights is not None:
+            return StaticBlend(self.weights).forward(signals).score
+        assert self.parameters is not None
+        return FewShotGate.carried(self.parameters, signals.columns).forward(signals).score
+
+
+class Option(ABC):
+    """One of the things that compete.
+
+    Attributes:
+        name: In tables.
+        verdict: What choosing it means.
+    """
+
+    name: ClassVar[str]
+    verdict: ClassVar[Verdict]
+
+    @abstractmethod
+    def settle(self, case: Case) -> Gate | None:
+        """The blend for a domain; None where this option has nothing to offer there."""

@@ -1,0 +1,201 @@
+"""The decision: it can say no, few lists say little, and unknown stays unknown."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.transfer.conftest import CONFIG, lists
+from typer.testing import CliRunner
+
+from crossfade.cli.app import app
+from crossfade.data import Dataset, save_dataset
+from crossfade.errors import BundleError, ConfigError, DataError
+from crossfade.fusion.few_shot.network import Lists, neutral
+from crossfade.hybrid import HybridModel
+from crossfade.transfer.case import Case
+from crossfade.transfer.decision import weigh
+from crossfade.transfer.exporting import load_knowledge, save_knowledge
+from crossfade.transfer.facts import Record
+from crossfade.transfer.gradients import GradientBased
+from crossfade.transfer.knowledge import Bowl, Knowledge
+from crossfade.transfer.moments import Moments
+from crossfade.transfer.options import OPTIONS, competing
+from crossfade.transfer.run import first_events, transfer
+from crossfade.transfer.similarity import proxy_distance
+from crossfade.transfer.tasks import Support
+
+
+def _judged(n: int, **gain: float) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0, 0.4, n)
+    return {
+        one.name: base * (1 + gain.get(one.name, -0.2)) + 0.02 * rng.normal(size=n)
+        for one in OPTIONS
+    }
+
+
+def test_what_is_clearly_better_is_carried_and_its_gain_is_told() -> None:
+    decision = weigh(_judged(500, source_as_is=0.3, scratch_gate=0.0), OPTIONS, CONFIG)
+    assert (decision.verdict, decision.option) == ("transfer", "source_as_is")
+    chosen = decision.chosen
+    assert chosen.gain is not None
+    assert chosen.low is not None
+    assert chosen.high is not None
+    assert 0.2 < chosen.low < chosen.gain < chosen.high < 0.4
+
+
+def test_where_every_source_misleads_nothing_is_carried() -> None:
+    decision = weigh(_judged(500, scratch_best=0.0), OPTIONS, CONFIG)
+    assert (decision.verdict, decision.option) == ("not", "scratch_best")
+
+
+@given(n=st.integers(2, 40), gain=st.floats(-0.5, 0.5))
+def test_the_fewer_lists_the_less_a_gain_is_believed(n: int, gain: float) -> None:
+    base = np.tile([0.1, 0.5], n)
+    wave = np.tile([0.1, -0.1], n)
+    judged = {one.name: base.copy() for one in OPTIONS}
+    judged["fine_tuned"] = base * (1 + gain) + wave
+    few = {name: values[: n + n % 2] for name, values in judged.items()}
+    gains = []
+    for part in (few, judged):
+        told = {one.name: one.gain for one in weigh(part, OPTIONS, CONFIG).standings}["fine_tuned"]
+        assert told is not None
+        gains.append(abs(told))
+    assert gains[0] <= gains[1] + 1e-12
+
+
+def test_an_option_with_nothing_to_offer_is_not_chosen_and_has_no_numbers() -> None:
+    judged = _judged(50)
+    judged["gradient_based"] = np.full(50, np.nan)
+    decision = weigh(judged, OPTIONS, CONFIG)
+    silent = next(one for one in decision.standings if one.name == "gradient_based")
+    assert (silent.quality, silent.gain, silent.low) == (None, None, None)
+    assert decision.option != "gradient_based"
+
+
+def test_without_a_source_only_scratch_competes_l19(target: Dataset) -> None:
+    assert {one.verdict for one in competing(())} == {"not"}
+    found = transfer((), first_events(target, 3, 0), CONFIG)
+    assert found.decision.verdict == "not"
+    assert found.model().recommend(user=target.user_ids.ids[0], k=3)
+
+
+def test_a_source_that_points_the_other_way_is_not_used_l22(knowledge: Knowledge) -> None:
+    labelled = lists(0, 200)
+    support = Support(np.zeros(4), labelled, Record.of(labelled))
+    case = Case.of([knowledge], support, CONFIG)
+    own = Lists.of(labelled)
+    helpful = neutral(3)
+    helpful[1] = 2.0
+    for lowest, helps in ((helpful, True), (-helpful, False)):
+        bowl = Bowl("made up", lowest, np.eye(10))
+        made = replace(case, sources=[replace(knowledge, bowls=(bowl,))])
+        gate = GradientBased().settle(made)
+        assert (gate is not None) is helps
+    assert own.n_teaching > 50
+
+
+def test_domains_that_look_the_same_are_near_and_opposite_ones_far_l17() -> None:
+    one, same = (Moments.of([Lists.of(lists(seed, 300))]) for seed in (0, 1))
+    shifted = lists(2, 300)
+    far_off = replace(shifted, signals=replace(shifted.signals, score=shifted.signals.score + 4))
+    far = Moments.of([Lists.of(far_off)])
+    near_distance, far_distance = proxy_distance(one, same), proxy_distance(one, far)
+    assert near_distance is not None
+    assert far_distance is not None
+    assert near_distance < 0.4
+    assert far_distance > 1.9
+    assert proxy_distance(one, far) == proxy_distance(far, one)
+
+
+def test_too_few_lists_leave_the_distance_unknown_l16() -> None:
+    few = Moments.of([Lists.of(lists(0, 5))])
+    assert proxy_distance(few, Moments.of([Lists.of(lists(1, 300))])) is None
+
+
+def test_knowledge_comes_back_from_its_files_and_names_no_person(
+    knowledge: Knowledge, source: Dataset, target: Dataset, tmp_path: Path
+) -> None:
+    save_knowledge(knowledge, tmp_path / "known")
+    again = load_knowledge(tmp_path / "known")
+    log = first_events(target, 3, 0)
+    one, other = (transfer([known], log, CONFIG) for known in (knowledge, again))
+    assert one.decision == other.decision
+    files = b"".join(
+        path.read_bytes() for path in (tmp_path / "known").rglob("*") if path.is_file()
+    )
+    everybody = [*source.user_ids.ids, *source.item_ids.ids]
+    assert not [name for name in everybody if len(name) > 4 and name.encode() in files]
+
+
+def test_knowledge_of_other_bases_is_refused(knowledge: Knowledge, target: Dataset) -> None:
+    other = CONFIG.changed(bases={"popularity": {"model": "popularity"}})
+    with pytest.raises(ConfigError, match="learned to blend other bases"):
+        transfer([knowledge], target, other)
+
+
+def test_a_whole_system_is_no_knowledge(target: Dataset, tmp_path: Path) -> None:
+    found = transfer((), first_events(target, 3, 0), CONFIG)
+    found.model().save(tmp_path / "system")
+    with pytest.raises(BundleError, match="holds no knowledge of a source"):
+        load_knowledge(tmp_path / "system")
+
+
+@pytest.mark.parametrize("n_events", [1, 2, 5])
+def test_one_person_is_either_refused_or_answered_without_transfer(
+    knowledge: Knowledge, n_events: int
+) -> None:
+    events = pl.DataFrame(
+        {"user_id": ["u"] * n_events, "item_id": [str(i) for i in range(n_events)]}
+    )
+    lonely = Dataset.build(events, name="lonely")
+    if n_events == 1:
+        with pytest.raises(DataError, match="1 events of 1 people cannot be told"):
+            transfer([knowledge], lonely, CONFIG)
+        return
+    assert transfer([knowledge], lonely, CONFIG).decision.verdict == "not"
+
+
+def test_ten_sources_are_read_and_the_order_of_them_changes_nothing(
+    knowledge: Knowledge, target: Dataset
+) -> None:
+    many = [replace(knowledge, name=f"source {number}") for number in range(10)]
+    log = first_events(target, 3, 0)
+    one, other = transfer(many, log, CONFIG), transfer(many[::-1], log, CONFIG)
+    assert one.decision.option == other.decision.option
+    assert len(one.likenesses) == 10
+
+
+def test_the_command_learns_decides_and_writes_a_system_that_answers(
+    source: Dataset, target: Dataset, tmp_path: Path
+) -> None:
+    save_dataset(source, tmp_path / "a")
+    save_dataset(target, tmp_path / "t")
+    settings = CONFIG.model_dump(mode="json")
+    lines = [f"{key} = {value}" for key, value in settings.items() if key != "bases"]
+    for label, base in CONFIG.bases.items():
+        kept = {k: f'"{v}"' if isinstance(v, str) else v for k, v in base.items() if v is not None}
+        lines += [f"[bases.{label}]", *(f"{k} = {v}" for k, v in kept.items())]
+    (tmp_path / "transfer.toml").write_text("\n".join(lines).replace("'", '"'))
+    command = ["transfer", "--source", str(tmp_path / "a"), "--target", str(tmp_path / "t")]
+    command += ["--shots", "3", "--bundle", str(tmp_path / "out")]
+    command += ["--config", str(tmp_path / "transfer.toml")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    last = done.output.strip().splitlines()[-2]
+    assert last.startswith(("transfer", "do not transfer"))
+    for one in OPTIONS:
+        assert one.name in done.output
+    model = HybridModel.load(tmp_path / "out")
+    user = next(iter(first_events(target, 3, 0).with_ids()["user_id"]))
+    assert len(model.recommend(user=user, k=5, explain=True)) == 5
+
+
+def test_a_command_without_a_target_says_what_is_missing(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["transfer", "--source", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "--target" in done.output
