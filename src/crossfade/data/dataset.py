@@ -21,12 +21,15 @@ from crossfade.data.schema import (
 )
 from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
+from crossfade.data.vectors import PREFIX, conform_vectors
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.notebook import html_table
 from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
+"""Tables beside those of vectors, whose names start with `crossfade.data.vectors.PREFIX`."""
+
 MAX_TIME_US = np.iinfo(np.int64).max
 
 
@@ -46,6 +49,8 @@ class Dataset:
         taggings: Tags users put on items (``user_row``, ``item_row``, ``tag``, maybe
             ``timestamp``), or None.
         friends: Directed friend pairs (``user_row``, ``friend_row``), or None.
+        vectors: By modality, such as ``image``: ``item_row`` (ascending, each once) and ``vector``, an
+            array of 32-bit numbers. Items that are not in it have no vector.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Dataset:
     target: Target = field(default_factory=Target)
     taggings: pl.DataFrame | None = None
     friends: pl.DataFrame | None = None
+    vectors: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         times = self.events["timestamp"] if self.has_times else pl.Series([], dtype=TIMESTAMP)
@@ -83,6 +89,7 @@ class Dataset:
         target: Target | None = None,
         taggings: Frame | None = None,
         friends: Frame | None = None,
+        vectors: Mapping[str, Frame] | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
         """A data set from frames with external ids, of Polars, pandas or any other Arrow library.
@@ -95,11 +102,14 @@ class Dataset:
             target: What counts as positive; by default every event that is no skip or dislike.
             taggings: ``user_id``, ``item_id``, ``tag``, optionally ``timestamp``.
             friends: ``user_id``, ``friend_id``; pairs with unknown users are left out.
+            vectors: By modality, ``item_id`` and one column of lists or numbered columns of numbers;
+                rows of unknown items are left out.
             session_gap_minutes: Idle minutes that end a session.
 
         Raises:
             DataError: If a required column is missing, an id is empty, an id occurs twice
-                in a catalogue, some but not all events have a time, or there is no event.
+                in a catalogue, some but not all events have a time, there is no event, or
+                vectors are not all of one width and finite.
         """
         events = conform(events, EVENT_COLUMNS, "events", ("user_id", "item_id"), others="context_")
         items = conform_catalogue(items, ITEM_COLUMNS, "item")
@@ -136,6 +146,7 @@ class Dataset:
             target=target or Target(),
             taggings=taggings,
             friends=friends,
+            vectors=conform_vectors(vectors or {}, item_ids),
             session_gap_minutes=session_gap_minutes,
         )
 
@@ -150,6 +161,7 @@ class Dataset:
         target: Target,
         taggings: pl.DataFrame | None = None,
         friends: pl.DataFrame | None = None,
+        vectors: Mapping[str, pl.DataFrame] | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
         """A data set from events that already hold ``user_row`` and ``item_row``.
@@ -175,6 +187,7 @@ class Dataset:
             target=target,
             taggings=taggings,
             friends=friends,
+            vectors=vectors or {},
         )
 
     @classmethod
@@ -194,11 +207,17 @@ class Dataset:
             target=target,
             taggings=tables.get("taggings"),
             friends=tables.get("friends"),
+            vectors={
+                name.removeprefix(PREFIX): table
+                for name, table in tables.items()
+                if name.startswith(PREFIX)
+            },
         )
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The tables there are, by name."""
         tables = {name: getattr(self, name) for name in TABLES}
+        tables |= {f"{PREFIX}{name}": table for name, table in sorted(self.vectors.items())}
         return {name: table for name, table in tables.items() if table is not None}
 
     def with_ids(self) -> pl.DataFrame:
