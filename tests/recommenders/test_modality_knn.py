@@ -107,7 +107,9 @@ def test_modalities_that_are_no_content_or_not_there_are_refused(data: Dataset) 
 
 def test_a_bundle_keeps_vectors_and_lists(tmp_path: Path) -> None:
     board = checkerboard()
-    cover = pl.DataFrame({"item_id": board.item_ids.ids, "v": [[float(i % 2), 1.0] for i in range(21)]})
+    cover = pl.DataFrame(
+        {"item_id": board.item_ids.ids, "v": [[float(i % 2), 1.0] for i in range(21)]}
+    )
     data = replace(board, vectors=conform_vectors({"image": cover}, board.item_ids))
     bases = {"modality_knn": {"modalities": ["image"]}, "popularity": {}}
     model = HybridModel.fit(data, HybridConfig(bases=bases))

@@ -6,7 +6,7 @@ Shapes: B requests, L candidates, Cu and Ci columns of them.
 import torch
 from torch import Tensor, nn
 
-from crossfade.context.reading import candidate_context, request_context
+from crossfade.context.reading import ColumnsContext, candidate_context, request_context
 from crossfade.context.session import SessionContextConfig
 from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
@@ -31,6 +31,23 @@ def item_layer(config: GateConfig, columns: Columns) -> tuple[nn.Module, int]:
     if config.reading == "plain":
         return nn.Identity(), 2 * len(names)
     return candidate_context(names, config.user_dim), config.user_dim
+
+
+def modality_weights(network: nn.Module, batch: GateBatch) -> dict[str, Tensor]:
+    """Weights with which the extractors of a gate join their modalities; none for a plain reading.
+
+    Returns:
+        By side and modality, ``request.session`` ``(B,)`` or ``candidate.social`` ``(B, L)``: what acted, 0 where
+        the modality is absent. Those of one side sum to 1 where anything is known.
+    """
+    found: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        if isinstance(module, ColumnsContext):
+            of_request = path.endswith("user")
+            side, told = ("request", batch.user) if of_request else ("candidate", batch.item)
+            weights = module.weights(told).unbind(dim=-1)
+            found |= {f"{side}.{n}": w for n, w in zip(module.names, weights, strict=True)}
+    return found
 
 
 class ContextNetwork(nn.Module):
