@@ -203,6 +203,5 @@ def _lists(values: pl.DataFrame) -> pl.Series:
 
 def _first_odd(lists: pl.Series) -> pl.Series:
     """What stands in each vector where a finite number should, for messages."""
-    odd = ~pl.element().is_finite().fill_null(value=False)
-    texts = pl.element().cast(pl.String).fill_null("no number")
-    return lists.list.eval(texts.filter(odd)).list.first()
+    odd = pl.element().filter(~pl.element().is_finite().fill_null(value=False))
+    return lists.list.eval(odd.cast(pl.String).fill_null("no number")).list.first()

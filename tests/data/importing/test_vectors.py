@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from crossfade.cli.importing import summary_rows
 from crossfade.config import validate
 from crossfade.data import load_dataset
 from crossfade.data.importing import ImportMapping, ImportReport, import_table, summarise
@@ -87,7 +88,9 @@ def test_vectors_of_unknown_items_are_left_out_and_counted(imported: Any) -> Non
     report = imported("item_id,v0\na,1\nx,2\ny,3\n")
     assert vectors(report) == {"a": [1]}
     assert [(one.check, one.n_rows) for one in report.warnings] == [("vectors_of_unknown", 2)]
-    assert summarise(report.directory).n_vectors == {"image": 1}
+    summary = summarise(report.directory)
+    assert summary.n_vectors == {"image": 1}
+    assert dict(summary_rows(summary))["vectors"] == "image of 1 items"
 
 
 @pytest.mark.parametrize(
