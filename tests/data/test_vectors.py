@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from crossfade.data import Dataset, load_dataset, save_dataset
 from crossfade.data.continuing import continued
 from crossfade.data.fingerprint import fingerprint
+from crossfade.data.vectors import VectorRows
 from crossfade.errors import DataError
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -129,6 +130,18 @@ def test_vectors_are_part_of_the_fingerprint() -> None:
     other = IMAGES.with_columns(pl.Series("vector", [[0.0, 1.0], [5.0, 2.5]]))
     prints = [built(), built(image=IMAGES), built(image=other), built(cover=IMAGES)]
     assert len({fingerprint(data) for data in prints}) == 4
+
+
+def test_rows_of_a_later_piece_are_held_against_those_before() -> None:
+    rows = VectorRows()
+    first, later = (pl.Series("item_id", ids) for ids in (["a", "b"], ["b", "c", "d"]))
+    rows.read(first, pl.DataFrame({"v": [[1.0, 2.0], [3.0, 4.0]]}))
+    _, faults = rows.read(later, pl.DataFrame({"v": [[5.0, 6.0], [7.0], [8.0]]}))
+    found = {fault.check: fault.bad.to_list() for fault in faults if fault.bad.any()}
+    assert found == {
+        "repeated_id": [True, False, False],
+        "wrong_width": [False, True, True],  # most of the piece, and yet not the width of the table
+    }
 
 
 @given(st.permutations(["a", "b", "d"]), st.integers(1, 3))

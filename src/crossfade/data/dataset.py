@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
+from crossfade.data.conform import (
+    all_timed,
+    by_id,
+    conform,
+    conform_catalogue,
+    conform_pairs,
+    encode,
+    with_skips,
+)
 from crossfade.data.frames import Frame
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
@@ -21,7 +29,7 @@ from crossfade.data.schema import (
 )
 from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
-from crossfade.data.vectors import PREFIX, conform_vectors
+from crossfade.data.vectors import PREFIX, conform_vectors, vectors_among
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.notebook import html_table
@@ -118,34 +126,14 @@ class Dataset:
             raise DataError(f"{name}: no events; give at least one user-item pair")
         user_ids = Vocabulary.of("user", events["user_id"], users["user_id"])
         item_ids = Vocabulary.of("item", events["item_id"], items["item_id"])
-        if "timestamp" in events.columns:
-            n_missing = events["timestamp"].null_count()
-            if n_missing == events.height:
-                events = events.drop("timestamp")
-            elif n_missing:
-                raise DataError(
-                    f"{name}: {n_missing:,} of {events.height:,} events have no timestamp; fill in or drop them"
-                )
-        if taggings is not None:
-            taggings = conform(taggings, TAGGING_COLUMNS, "taggings", ("user_id", "item_id", "tag"))
-            taggings = encode(taggings, user_id=user_ids, item_id=item_ids).drop_nulls(
-                ["user_row", "item_row"]
-            )
-        if friends is not None:
-            friends = conform(friends, FRIEND_COLUMNS, "friends", ("user_id", "friend_id"))
-            friends = encode(friends, user_id=user_ids, friend_id=user_ids).drop_nulls()
         return cls.from_rows(
-            encode(events, user_id=user_ids, item_id=item_ids),
-            pl.DataFrame({"item_id": item_ids.ids}).join(
-                items, on="item_id", how="left", maintain_order="left"
-            ),
-            pl.DataFrame({"user_id": user_ids.ids}).join(
-                users, on="user_id", how="left", maintain_order="left"
-            ),
+            encode(all_timed(events, name), user_id=user_ids, item_id=item_ids),
+            by_id(item_ids, items),
+            by_id(user_ids, users),
             name=name,
             target=target or Target(),
-            taggings=taggings,
-            friends=friends,
+            taggings=conform_pairs(taggings, TAGGING_COLUMNS, "taggings", user_ids, item_ids),
+            friends=conform_pairs(friends, FRIEND_COLUMNS, "friends", user_ids, user_ids),
             vectors=conform_vectors(vectors or {}, item_ids),
             session_gap_minutes=session_gap_minutes,
         )
@@ -207,11 +195,7 @@ class Dataset:
             target=target,
             taggings=tables.get("taggings"),
             friends=tables.get("friends"),
-            vectors={
-                name.removeprefix(PREFIX): table
-                for name, table in tables.items()
-                if name.startswith(PREFIX)
-            },
+            vectors=vectors_among(tables),
         )
 
     def tables(self) -> dict[str, pl.DataFrame]:

@@ -158,6 +158,15 @@ def conform_vectors(tables: Mapping[str, Frame], item_ids: Vocabulary) -> dict[s
     return made
 
 
+def vectors_among(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """By modality, the tables of vectors among those of a data set."""
+    return {
+        name.removeprefix(PREFIX): table
+        for name, table in tables.items()
+        if name.startswith(PREFIX)
+    }
+
+
 def _conform(
     table: str, frame: pl.DataFrame, item_ids: Vocabulary
 ) -> tuple[pl.DataFrame, list[Problem]]:

@@ -355,15 +355,6 @@ class FusionModel(Fusion, Generic[C]):
         moved = np.nan_to_num(np.abs(fused.weights - stranger.weights))
         return np.asarray(moved.max(axis=-1, initial=0))
 
-    def modality_weights(self, signals: Signals) -> dict[str, Floats]:  # noqa: ARG002
-        """Weights with which modalities went into what was read of context; nothing where they are not weighed.
-
-        Returns:
-            By side and modality, ``request.session`` ``(B,)`` or ``candidate.social`` ``(B, L)``: 0 where
-            it is absent and had no influence; those of one side sum to 1 where anything is known.
-        """
-        return {}
-
     def moved(self, user_rows: Rows) -> Self:  # noqa: ARG002
         """The same model for a log that went on.
 

@@ -1,14 +1,14 @@
 """Measuring who is trusted when, list by list, so that no block is held at once."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from crossfade.evaluation.landscape import UNKNOWN, Landscape, WeightBin
 from crossfade.fusion.auto import AutoFusion
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
-from crossfade.types import Bools, Doubles, Ints
+from crossfade.types import Bools, Doubles, Floats, Ints
 
 AGE_DAYS = (1, 3, 7, 30, 90, 365, 1095)
 """Ages of items that separate bins."""
@@ -27,6 +27,14 @@ AGES = (
 
 MOST_EVENTS = 2**24
 """Histories of more events share the last bin."""
+
+
+@runtime_checkable
+class WeighsModalities(Protocol):
+    """A fusion model that weighs what it reads of context, as `MetaFusion` does."""
+
+    def modality_weights(self, signals: Signals) -> dict[str, Floats]:
+        """By side and modality, of requests ``(B,)`` and of candidates ``(B, L)``."""
 
 
 class WeightSums:
@@ -90,6 +98,8 @@ class WeightSums:
 
     def _add_modalities(self, signals: Signals) -> None:
         for label, model, some in _acting(self._fusion, signals):
+            if not isinstance(model, WeighsModalities):
+                continue
             for name, weights in model.modality_weights(some).items():
                 # Of candidates the padding is left out.
                 mine = weights if weights.ndim == 1 else weights[some.mask]

@@ -167,6 +167,31 @@ def test_event_aggregates_are_kept_from_who_may_not_read_them(data: Dataset) -> 
     ]
 
 
+def test_vectors_that_know_the_future_are_read_by_nobody(data: Dataset) -> None:
+    # P-10: factors learned from plays are no content, and cannot be cut at a time.
+    factors = replace(data, vectors={"snapshot_factors": data.vectors["image"]})
+    with pytest.raises(ConfigError, match="know the future"):
+        fit_modalities(["snapshot_factors"], factors)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_modality_reads_nothing_but_what_it_says(data: Dataset, name: str) -> None:
+    modality = fit_modalities([name], data)[name]
+    columns = [c for c in data.items.columns if f"items.{c}" in modality.reads or c == "item_id"]
+    situations = "events.context_*" in modality.reads
+    rest = replace(
+        data,
+        items=data.items.select(columns),
+        events=data.events if situations else data.events.drop("context_mood"),
+        friends=data.friends if "friends" in modality.reads else None,
+        vectors=data.vectors if f"vectors-{name}" in modality.reads else {},
+    )
+    before = modality.encode(asked_of(data))
+    after = fit_modalities([name], rest)[name].encode(asked_of(rest))
+    np.testing.assert_array_equal(before.values, after.values)
+    np.testing.assert_array_equal(before.known, after.known)
+
+
 @pytest.mark.parametrize("name", ITEM_NAMES)
 def test_rows_are_paired_by_id_in_whatever_order_the_tables_came(name: str) -> None:
     # P-04.

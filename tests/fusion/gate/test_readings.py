@@ -191,7 +191,8 @@ def test_a_hidden_modality_of_candidates_moves_just_those_in_which_it_weighs(mod
 
 
 def test_a_plain_reading_weighs_no_modalities() -> None:
-    plain = make_fusion("meta", {**EXTRACTORS, "reading": "plain"}).fit(rich(0), rich(1), seed=3)
+    settings = {**EXTRACTORS, "reading": "plain"}
+    plain: Any = make_fusion("meta", settings).fit(rich(0), rich(1), seed=3)
     assert plain.modality_weights(rich(2, n=3).signals) == {}
 
 

@@ -10,6 +10,7 @@ from typing import Literal, TextIO
 
 import polars as pl
 
+from crossfade.data.conform import by_id
 from crossfade.data.dataset import Dataset
 from crossfade.data.directory import save_dataset
 from crossfade.data.importing.batch import Batch
@@ -273,11 +274,7 @@ def _side_file() -> Iterator[tuple[Path, TextIO]]:
 
 
 def _by_id(ids: Vocabulary, catalogue: pl.DataFrame | None) -> pl.DataFrame:
-    noun = f"{ids.noun}_id"
-    frame = pl.DataFrame({noun: ids.ids})
-    if catalogue is None:
-        return frame
-    return frame.join(catalogue, on=noun, how="left", maintain_order="left")
+    return pl.DataFrame({f"{ids.noun}_id": ids.ids}) if catalogue is None else by_id(ids, catalogue)
 
 
 def _kept_facts(report: ImportReport) -> dict[str, object]:

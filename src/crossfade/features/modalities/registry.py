@@ -19,6 +19,10 @@ MODALITIES: dict[str, type[Modality]] = {
 """From name to class; a new modality joins by being listed here. Tables of vectors need not be listed."""
 
 
+SNAPSHOT = "snapshot_"
+"""How names start of what was counted, or learned from events, when data were collected."""
+
+
 def fit_modalities(
     names: Sequence[str],
     log: Dataset,
@@ -34,7 +38,8 @@ def fit_modalities(
         seed: The run's seed.
 
     Raises:
-        ConfigError: With every name that is unknown, given twice, of two modalities, or not to be read.
+        ConfigError: With every name that is unknown, given twice, of two modalities, or not to be read;
+            vectors called ``snapshot_…`` are read by nobody.
     """
     faults = [fault for name in dict.fromkeys(names) for fault in _faults(name, log, may_read)]
     faults += [
@@ -63,6 +68,11 @@ def _faults(name: str, log: Dataset, may_read: Collection[Provenance]) -> list[s
         ]
     if name in MODALITIES and name in log.vectors:
         return [f'{log.name}: two modalities are called "{name}"; rename the table of vectors']
+    if name.startswith(SNAPSHOT):
+        return [
+            f'vectors "{name}" are called {SNAPSHOT}…, so they know the future and nothing may learn from them; '
+            "leave them out, or rename the table if they were made of content alone"
+        ]
     kind = MODALITIES.get(name, Vectors)
     refused = sorted(kind.provenance - set(may_read))
     if refused:

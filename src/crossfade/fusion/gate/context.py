@@ -34,12 +34,7 @@ def item_layer(config: GateConfig, columns: Columns) -> tuple[nn.Module, int]:
 
 
 def modality_weights(network: nn.Module, batch: GateBatch) -> dict[str, Tensor]:
-    """Weights with which the extractors of a gate join their modalities; none for a plain reading.
-
-    Returns:
-        By side and modality, ``request.session`` ``(B,)`` or ``candidate.social`` ``(B, L)``: what acted, 0 where
-        the modality is absent. Those of one side sum to 1 where anything is known.
-    """
+    """See `model.MetaFusion.modality_weights`."""
     found: dict[str, Tensor] = {}
     for path, module in network.named_modules():
         if isinstance(module, ColumnsContext):

@@ -126,7 +126,12 @@ class MetaFusion(FusionModel[GateConfig]):
         )
 
     def modality_weights(self, signals: Signals) -> dict[str, Floats]:
-        """See `FusionModel.modality_weights`; nothing where context is read plainly."""
+        """Weights with which extractors join the modalities of context; nothing where it is read plainly.
+
+        Returns:
+            By side and modality, ``request.session`` ``(B,)`` or ``candidate.social`` ``(B, L)``: what acted,
+            0 where it is absent and had no influence. Those of one side sum to 1 where anything is known.
+        """
         network, parts = fitted(self._network, self.name), []
         with one_thread(), torch.inference_mode():
             for piece in signals.pieces(REQUESTS_AT_ONCE):
