@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crossfade.evaluation.landscape import UNKNOWN
+from crossfade.fusion.auto import AutoFusion
 from crossfade.fusion.base import Columns, Fused, LabelledSignals, Signals
 from crossfade.fusion.rrf import RRF
 from crossfade.meta.landscape import AGE_DAYS, AGES, WeightSums
@@ -118,3 +119,19 @@ def test_weights_of_modalities_are_means_over_requests_and_candidates() -> None:
     assert found.landscape().modalities == pytest.approx(expected)
     assert found.landscape().to_json()["modalities"] == pytest.approx(expected)
     assert sums((whole, said)).landscape().modalities == {}
+
+
+def test_of_a_combination_members_with_a_share_are_asked_where_it_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    combined = AutoFusion()
+    combined.members = {"gate": _Reads(), "idle": _Reads(), "rrf": RRF()}
+    combined.shares = {"gate": 0.4, "idle": 0.0, "rrf": 0.6}
+    monkeypatch.setattr(AutoFusion, "serves", lambda _, signals: signals.user[:, 0] > 1)
+    found = WeightSums("auto", BASES, combined)
+    found.add(lists([5, 0], [[1.5, 3], [40, 2]]), fused([[NAN, NAN], [NAN, NAN]]))
+    # The static blend answers the second request, so what a gate would weigh there acts nowhere.
+    assert found.landscape().modalities == {
+        "gate.request.environment": 0.5,
+        "gate.candidate.social": 0.25,
+    }
