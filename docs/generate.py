@@ -21,6 +21,7 @@ from crossfade.data.importing.mapping import (
     ItemsMapping,
     JoinMapping,
     TableMapping,
+    VectorsMapping,
 )
 from crossfade.data.splits import ProtocolConfig
 from crossfade.data.target import Target
@@ -93,6 +94,7 @@ def settings_page() -> str:
     parts += ["## The mapping file for `import`", "", *_table(ImportMapping)]
     parts += _section("[events], [users], [taggings], [friends]", TableMapping)
     parts += _section("[items]", ItemsMapping)
+    parts += _section("[vectors.NAME]", VectorsMapping)
     parts += _section("[[TABLE.joins]]", JoinMapping)
     parts += _section("How a file is read (every table and join)", FileMapping)
     parts += _section("[TABLE.columns] NAME = { … }", Column)

@@ -126,3 +126,12 @@ def test_members_that_weigh_no_bases_are_named_with_their_share() -> None:
     said = "35% comes from models that weigh no bases (lambdamart 0.25, fwls 0.10)"
     assert said in page(landscape(unweighed={"lambdamart": 0.25, "fwls": 0.10})).text
     assert "weigh no bases" not in page(landscape()).text
+
+
+def test_what_modalities_weigh_is_told_where_any_are_weighed() -> None:
+    rendered = template("landscape.html.j2").render
+    some = landscape(modalities={"request.session": 0.75, "request.temporal": 0.25})
+    assert "request.session 0.75, request.temporal 0.25." in rendered(
+        landscape=landscape_section(some)
+    )
+    assert "went into their context" not in rendered(landscape=landscape_section(landscape()))

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from crossfade.evaluation.landscape import UNKNOWN
+from crossfade.fusion.auto import AutoFusion
 from crossfade.fusion.base import Columns, Fused, LabelledSignals, Signals
+from crossfade.fusion.rrf import RRF
 from crossfade.meta.landscape import AGE_DAYS, AGES, WeightSums
+from crossfade.types import Floats
 
 BASES = ("ease", "popularity")
 COLUMNS = Columns(BASES, ("log_positives",), ("log_age_days",))
@@ -94,3 +97,41 @@ def test_there_is_a_name_for_every_age_and_room_for_every_history() -> None:
 def test_a_model_that_weighs_nothing_leaves_no_bins() -> None:
     found = sums((lists([1], [[10]]), fused([[NAN]]))).landscape()
     assert (found.n, found.n_without, found.by_history, found.by_age) == (0, 1, (), ())
+
+
+class _Reads(RRF):
+    """Two requests, of which the second came without a situation; candidate weights likewise."""
+
+    def modality_weights(self, signals: Signals) -> dict[str, Floats]:
+        first = signals.user[:, 0] > 1 if signals.user is not None else np.zeros(0)
+        return {
+            "request.environment": np.where(first, np.float32(0.5), np.float32(0)),
+            "candidate.social": np.full(signals.mask.shape, 0.25, np.float32),
+        }
+
+
+def test_weights_of_modalities_are_means_over_requests_and_candidates() -> None:
+    whole, said = lists([5, 0], [[1.5, 3], [40, 2]]), fused([[0.1, 0.2], [0.3, 0.4]])
+    found = WeightSums("meta", BASES, _Reads())
+    for at in range(2):
+        found.add(whole.take(np.array([at])), Fused(said.score[[at]], said.weights[[at]]))
+    expected = {"request.environment": 0.25, "candidate.social": 0.25}
+    assert found.landscape().modalities == pytest.approx(expected)
+    assert found.landscape().to_json()["modalities"] == pytest.approx(expected)
+    assert sums((whole, said)).landscape().modalities == {}
+
+
+def test_of_a_combination_members_with_a_share_are_asked_where_it_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    combined = AutoFusion()
+    combined.members = {"gate": _Reads(), "idle": _Reads(), "rrf": RRF()}
+    combined.shares = {"gate": 0.4, "idle": 0.0, "rrf": 0.6}
+    monkeypatch.setattr(AutoFusion, "serves", lambda _, signals: signals.user[:, 0] > 1)
+    found = WeightSums("auto", BASES, combined)
+    found.add(lists([5, 0], [[1.5, 3], [40, 2]]), fused([[NAN, NAN], [NAN, NAN]]))
+    # The static blend answers the second request, so what a gate would weigh there acts nowhere.
+    assert found.landscape().modalities == {
+        "gate.request.environment": 0.5,
+        "gate.candidate.social": 0.25,
+    }

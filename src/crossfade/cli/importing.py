@@ -204,6 +204,9 @@ def summary_rows(summary: "DatasetSummary") -> list[tuple[str, str]]:
         ("taggings", f"{summary.n_taggings:,}"),
         ("friends", f"{summary.n_friend_pairs:,} pairs"),
     ]
+    if summary.n_vectors:
+        told = ", ".join(f"{name} of {n:,} items" for name, n in summary.n_vectors.items())
+        rows.append(("vectors", told))
     if summary.side_file is not None:
         rows.append(("left out", summary.side_file))
     return rows

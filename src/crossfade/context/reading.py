@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from crossfade.context.base import Extractor, MaskedEncoder
+from crossfade.context.base import Extracted, Extractor, MaskedEncoder
 from crossfade.context.columns import (
     REST,
     candidate_modalities,
@@ -66,13 +66,27 @@ class ColumnsContext(nn.Module):
         Returns:
             Shape ``(..., output_dim)``.
         """
+        vector: Tensor = self.norm(self._joined(told).context)
+        return vector
+
+    def weights(self, told: Tensor) -> Tensor:
+        """What `forward` weighs each modality with, in the order of ``names``.
+
+        Returns:
+            Shape ``(..., M)``: exactly 0 where a modality is absent and has no influence.
+        """
+        weights = self._joined(told).weights
+        assert weights is not None
+        return weights
+
+    def _joined(self, told: Tensor) -> Extracted:
         values, known = told[..., : self.n_columns], told[..., self.n_columns :] > 0
         inputs = {}
         for place, name in enumerate(self.names):
             places, there = self.get_buffer(f"places_{place}"), self.get_buffer(f"there_{place}")
             inputs[name] = (values[..., places], known[..., places] & there)
-        vector: Tensor = self.norm(self.join(inputs).context)
-        return vector
+        joined: Extracted = self.join(inputs)
+        return joined
 
 
 def request_context(

@@ -120,6 +120,26 @@ def conform_catalogue(
     return frame
 
 
+def all_timed(events: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Events that all have a time, or no column of times.
+
+    Raises:
+        DataError: If some have one and some have not.
+    """
+    n_missing = events["timestamp"].null_count() if "timestamp" in events.columns else 0
+    if 0 < n_missing < events.height:
+        raise DataError(
+            f"{name}: {n_missing:,} of {events.height:,} events have no timestamp; fill in or drop them"
+        )
+    return events.drop("timestamp") if n_missing else events
+
+
+def by_id(ids: Vocabulary, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """One row per id, in the order of the ids; null where the catalogue says nothing."""
+    frame = pl.DataFrame({f"{ids.noun}_id": ids.ids})
+    return frame.join(catalogue, on=f"{ids.noun}_id", how="left", maintain_order="left")
+
+
 def encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
     """Columns named ``x_id`` become ``x_row``; ids their vocabulary does not know become null."""
     rows = [
@@ -127,6 +147,27 @@ def encode(frame: pl.DataFrame, **vocabularies: Vocabulary) -> pl.DataFrame:
         for column, v in vocabularies.items()
     ]
     return frame.drop(*vocabularies).select(*rows, pl.all())
+
+
+def conform_pairs(
+    frame: Frame | None, columns: dict[str, pl.DataType], table: str, *ids: Vocabulary
+) -> pl.DataFrame | None:
+    """A table of pairs with rows in place of its two ids; pairs with an unknown one are left out.
+
+    Args:
+        frame: From outside; None stays None.
+        columns: As the contract has them, the ids first; all are required but times.
+        table: Its name, for messages.
+        ids: Of the two.
+
+    Raises:
+        DataError: As `conform`.
+    """
+    if frame is None:
+        return None
+    required = [name for name, kind in columns.items() if kind != TIMESTAMP]
+    rows = encode(conform(frame, columns, table, required), **dict(zip(columns, ids, strict=False)))
+    return rows.drop_nulls(rows.columns[: len(ids)])
 
 
 def with_skips(events: pl.DataFrame) -> pl.DataFrame:

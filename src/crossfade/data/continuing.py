@@ -92,6 +92,11 @@ def continued(
         target=dataset.target,
         taggings=_moved(dataset.taggings, user_row=user_rows, item_row=item_rows),
         friends=_moved(dataset.friends, user_row=user_rows, friend_row=user_rows),
+        # Rows follow the order of the ids in both, so moved ones still ascend.
+        vectors={
+            name: table.with_columns(item_rows.gather(table["item_row"]).alias("item_row"))
+            for name, table in dataset.vectors.items()
+        },
     )
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crossfade.data.conform import conform, conform_catalogue, encode, with_skips
+from crossfade.data.conform import (
+    all_timed,
+    by_id,
+    conform,
+    conform_catalogue,
+    conform_pairs,
+    encode,
+    with_skips,
+)
 from crossfade.data.frames import Frame
 from crossfade.data.query import Queries
 from crossfade.data.schema import (
@@ -21,12 +29,15 @@ from crossfade.data.schema import (
 )
 from crossfade.data.sessions import SESSION_GAP_MINUTES, session_rows
 from crossfade.data.target import Target
+from crossfade.data.vectors import PREFIX, conform_vectors, vectors_among
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
 from crossfade.notebook import html_table
 from crossfade.types import Bools, Csr, Floats, Ints, Rows, Times
 
 TABLES = ("events", "items", "users", "taggings", "friends")
+"""Tables beside those of vectors, whose names start with `crossfade.data.vectors.PREFIX`."""
+
 MAX_TIME_US = np.iinfo(np.int64).max
 
 
@@ -46,6 +57,8 @@ class Dataset:
         taggings: Tags users put on items (``user_row``, ``item_row``, ``tag``, maybe
             ``timestamp``), or None.
         friends: Directed friend pairs (``user_row``, ``friend_row``), or None.
+        vectors: By modality, such as ``image``: ``item_row`` (ascending, each once) and ``vector``, an
+            array of 32-bit numbers. Items that are not in it have no vector.
     """
 
     name: str
@@ -57,6 +70,7 @@ class Dataset:
     target: Target = field(default_factory=Target)
     taggings: pl.DataFrame | None = None
     friends: pl.DataFrame | None = None
+    vectors: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         times = self.events["timestamp"] if self.has_times else pl.Series([], dtype=TIMESTAMP)
@@ -83,6 +97,7 @@ class Dataset:
         target: Target | None = None,
         taggings: Frame | None = None,
         friends: Frame | None = None,
+        vectors: Mapping[str, Frame] | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
         """A data set from frames with external ids, of Polars, pandas or any other Arrow library.
@@ -95,11 +110,14 @@ class Dataset:
             target: What counts as positive; by default every event that is no skip or dislike.
             taggings: ``user_id``, ``item_id``, ``tag``, optionally ``timestamp``.
             friends: ``user_id``, ``friend_id``; pairs with unknown users are left out.
+            vectors: By modality, ``item_id`` and one column of lists or numbered columns of numbers;
+                rows of unknown items are left out.
             session_gap_minutes: Idle minutes that end a session.
 
         Raises:
             DataError: If a required column is missing, an id is empty, an id occurs twice
-                in a catalogue, some but not all events have a time, or there is no event.
+                in a catalogue, some but not all events have a time, there is no event, or
+                vectors are not all of one width and finite.
         """
         events = conform(events, EVENT_COLUMNS, "events", ("user_id", "item_id"), others="context_")
         items = conform_catalogue(items, ITEM_COLUMNS, "item")
@@ -108,34 +126,15 @@ class Dataset:
             raise DataError(f"{name}: no events; give at least one user-item pair")
         user_ids = Vocabulary.of("user", events["user_id"], users["user_id"])
         item_ids = Vocabulary.of("item", events["item_id"], items["item_id"])
-        if "timestamp" in events.columns:
-            n_missing = events["timestamp"].null_count()
-            if n_missing == events.height:
-                events = events.drop("timestamp")
-            elif n_missing:
-                raise DataError(
-                    f"{name}: {n_missing:,} of {events.height:,} events have no timestamp; fill in or drop them"
-                )
-        if taggings is not None:
-            taggings = conform(taggings, TAGGING_COLUMNS, "taggings", ("user_id", "item_id", "tag"))
-            taggings = encode(taggings, user_id=user_ids, item_id=item_ids).drop_nulls(
-                ["user_row", "item_row"]
-            )
-        if friends is not None:
-            friends = conform(friends, FRIEND_COLUMNS, "friends", ("user_id", "friend_id"))
-            friends = encode(friends, user_id=user_ids, friend_id=user_ids).drop_nulls()
         return cls.from_rows(
-            encode(events, user_id=user_ids, item_id=item_ids),
-            pl.DataFrame({"item_id": item_ids.ids}).join(
-                items, on="item_id", how="left", maintain_order="left"
-            ),
-            pl.DataFrame({"user_id": user_ids.ids}).join(
-                users, on="user_id", how="left", maintain_order="left"
-            ),
+            encode(all_timed(events, name), user_id=user_ids, item_id=item_ids),
+            by_id(item_ids, items),
+            by_id(user_ids, users),
             name=name,
             target=target or Target(),
-            taggings=taggings,
-            friends=friends,
+            taggings=conform_pairs(taggings, TAGGING_COLUMNS, "taggings", user_ids, item_ids),
+            friends=conform_pairs(friends, FRIEND_COLUMNS, "friends", user_ids, user_ids),
+            vectors=conform_vectors(vectors or {}, item_ids),
             session_gap_minutes=session_gap_minutes,
         )
 
@@ -150,6 +149,7 @@ class Dataset:
         target: Target,
         taggings: pl.DataFrame | None = None,
         friends: pl.DataFrame | None = None,
+        vectors: Mapping[str, pl.DataFrame] | None = None,
         session_gap_minutes: float = SESSION_GAP_MINUTES,
     ) -> "Dataset":
         """A data set from events that already hold ``user_row`` and ``item_row``.
@@ -175,6 +175,7 @@ class Dataset:
             target=target,
             taggings=taggings,
             friends=friends,
+            vectors=vectors or {},
         )
 
     @classmethod
@@ -194,11 +195,13 @@ class Dataset:
             target=target,
             taggings=tables.get("taggings"),
             friends=tables.get("friends"),
+            vectors=vectors_among(tables),
         )
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The tables there are, by name."""
         tables = {name: getattr(self, name) for name in TABLES}
+        tables |= {f"{PREFIX}{name}": table for name, table in sorted(self.vectors.items())}
         return {name: table for name, table in tables.items() if table is not None}
 
     def with_ids(self) -> pl.DataFrame:

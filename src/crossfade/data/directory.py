@@ -11,6 +11,7 @@ import polars as pl
 from crossfade.config import validate
 from crossfade.data.dataset import TABLES, Dataset
 from crossfade.data.target import Target
+from crossfade.data.vectors import PREFIX
 from crossfade.errors import BundleError
 from crossfade.files import publish, read_published, write_parquet
 
@@ -63,13 +64,14 @@ def load_dataset(directory: Path | str) -> Dataset:
 
 def _read(manifest: dict[str, Any], parts: Path) -> Dataset:
     directory, frames = parts.parent, {}
-    for table in TABLES:
-        if f"{table}.parquet" in manifest["files"]:
+    for file in sorted(manifest["files"]):
+        table = file.removesuffix(".parquet")
+        if table in TABLES or table.startswith(PREFIX):
             try:
-                frames[table] = pl.read_parquet(parts / f"{table}.parquet")
+                frames[table] = pl.read_parquet(parts / file)
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise BundleError(
-                    f"{parts / table}.parquet: damaged ({error}); import the data again"
+                    f"{parts / file}: damaged ({error}); import the data again"
                 ) from None
     try:
         target = validate(Target, manifest["target"], str(directory))

@@ -40,6 +40,8 @@ class Landscape:
             unknown come first. Empty where no age is known.
         unweighed: Share in the score of each member of a combination that weighs no bases, by
             name. The weights are those of the other members.
+        modalities: Mean weight of each modality in what is read of context, by side and modality, such as
+            ``request.session``; empty where context is read plainly or not at all.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Landscape:
     by_history: tuple[WeightBin, ...]
     by_age: tuple[WeightBin, ...]
     unweighed: Mapping[str, float] = field(default_factory=dict)
+    modalities: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -57,6 +60,7 @@ class Landscape:
             "n": self.n,
             "n_without": self.n_without,
             "unweighed": dict(self.unweighed),
+            "modalities": dict(self.modalities),
             "by_history": [vars(one) for one in self.by_history],
             "by_age": [vars(one) for one in self.by_age],
         }

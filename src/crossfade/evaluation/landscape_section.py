@@ -33,6 +33,7 @@ def landscape_section(landscape: Landscape) -> dict[str, Any]:
         "n": f"{landscape.n:,}",
         "without": f"{landscape.n_without:,}" if landscape.n_without else "",
         "unweighed": unweighed_text(landscape.model, landscape.unweighed),
+        "modalities": weights_text(landscape.modalities),
         "told": [
             *_told(landscape.by_history, "Wanted events before: {}"),
             *_told(landscape.by_age, "Age of the item: {}"),

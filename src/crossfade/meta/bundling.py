@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from crossfade.config import validate
 from crossfade.data import Dataset, Target
 from crossfade.data.dataset import TABLES
+from crossfade.data.vectors import PREFIX
 from crossfade.errors import BundleError
 from crossfade.meta.blending import Blend, BlendChoice
 from crossfade.meta.config import HybridConfig
@@ -121,7 +122,8 @@ def _refuse_unknown_parts(directory: Path, bundle: Bundle, labels: Mapping[str, 
     known = {f"{kind}-{label}" for kind in ("base", "near") for label in labels} | {"ranking"}
     if bundle.header.get("fusion") is not None:
         known |= {*GROUPS, "context"}
-    unknown = (bundle.arrays.keys() - known) | (bundle.frames.keys() - set(TABLES))
+    tables = {name for name in bundle.frames if name in TABLES or name.startswith(PREFIX)}
+    unknown = (bundle.arrays.keys() - known) | (bundle.frames.keys() - tables)
     if unknown:
         raise BundleError(
             f"{directory}: unknown part {min(unknown)}; it was changed by hand or written by another "

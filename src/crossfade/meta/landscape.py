@@ -1,14 +1,14 @@
 """Measuring who is trusted when, list by list, so that no block is held at once."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from crossfade.evaluation.landscape import UNKNOWN, Landscape, WeightBin
 from crossfade.fusion.auto import AutoFusion
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
-from crossfade.types import Bools, Doubles, Ints
+from crossfade.types import Bools, Doubles, Floats, Ints
 
 AGE_DAYS = (1, 3, 7, 30, 90, 365, 1095)
 """Ages of items that separate bins."""
@@ -27,6 +27,14 @@ AGES = (
 
 MOST_EVENTS = 2**24
 """Histories of more events share the last bin."""
+
+
+@runtime_checkable
+class WeighsModalities(Protocol):
+    """A fusion model that weighs what it reads of context, as `MetaFusion` does."""
+
+    def modality_weights(self, signals: Signals) -> dict[str, Floats]:
+        """By side and modality, of requests ``(B,)`` and of candidates ``(B, L)``."""
 
 
 class WeightSums:
@@ -48,6 +56,7 @@ class WeightSums:
         self._history = _Bins(history, len(self.bases))
         self._age = _Bins(AGES, len(self.bases))
         self._n, self._n_without = 0, 0
+        self._modalities: dict[str, tuple[float, int]] = {}
 
     def followed(
         self, parts: Iterable[tuple[LabelledSignals, Fused]]
@@ -65,6 +74,7 @@ class WeightSums:
         self._n_without += int((scored & ~weighed).sum())
         if self._unweighed is None and weighed.any():
             self._unweighed = unweighed(self._fusion, lists.signals)
+        self._add_modalities(lists.signals)
         # A base that cannot score weighs nothing there.
         weights = np.nan_to_num(fused.weights[weighed]).astype(np.float64)
         request = np.nonzero(weighed)[0]
@@ -83,7 +93,19 @@ class WeightSums:
             self._history.rows(self.bases),
             by_age if some else (),
             self._unweighed or {},
+            {name: total / n for name, (total, n) in self._modalities.items()},
         )
+
+    def _add_modalities(self, signals: Signals) -> None:
+        for label, model, some in _acting(self._fusion, signals):
+            if not isinstance(model, WeighsModalities):
+                continue
+            for name, weights in model.modality_weights(some).items():
+                # Of candidates the padding is left out.
+                mine = weights if weights.ndim == 1 else weights[some.mask]
+                total, n = self._modalities.get(label + name, (0.0, 0))
+                total += float(mine.sum(dtype=np.float64))
+                self._modalities[label + name] = (total, n + mine.size)
 
 
 def unweighed(fusion: FusionModel[Any] | None, signals: Signals) -> dict[str, float]:
@@ -104,6 +126,19 @@ def unweighed(fusion: FusionModel[Any] | None, signals: Signals) -> dict[str, fl
         and name in fusion.members
         and np.isnan(fusion.members[name].forward(one).weights).all()
     }
+
+
+def _acting(
+    fusion: FusionModel[Any] | None, signals: Signals
+) -> Iterator[tuple[str, FusionModel[Any], Signals]]:
+    """What answers: the model itself, or of a combination each member under its name, where it serves."""
+    if isinstance(fusion, AutoFusion):
+        served = signals.take(np.flatnonzero(fusion.serves(signals)))
+        for name, share in fusion.shares.items():
+            if share > 0 and name in fusion.members:
+                yield f"{name}.", fusion.members[name], served
+    elif fusion is not None:
+        yield "", fusion, signals
 
 
 class _Bins:

@@ -13,6 +13,7 @@ from crossfade.recommenders.genre_neighbours import GenreNeighbours
 from crossfade.recommenders.genre_popularity import GenrePopularity
 from crossfade.recommenders.ials import IALS
 from crossfade.recommenders.item_knn import ItemKNN
+from crossfade.recommenders.modality_knn import ModalityKNN
 from crossfade.recommenders.nmf import NMF
 from crossfade.recommenders.popularity import Popularity
 from crossfade.recommenders.session_knn import SessionKNN
@@ -28,6 +29,7 @@ RECOMMENDERS: dict[str, type[Recommender[Any]]] = {
         IALS,
         SessionKNN,
         ContentKNN,
+        ModalityKNN,
         GenrePopularity,
         GenreNeighbours,
         GenreItemKNN,

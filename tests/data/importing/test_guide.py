@@ -8,7 +8,13 @@ import pytest
 
 from crossfade.cli.app import run
 from crossfade.data.importing import FORMATS
-from crossfade.data.importing.mapping import Column, ImportMapping, ItemsMapping, JoinMapping
+from crossfade.data.importing.mapping import (
+    Column,
+    ImportMapping,
+    ItemsMapping,
+    JoinMapping,
+    VectorsMapping,
+)
 from crossfade.data.schema import EVENT_COLUMNS, ITEM_COLUMNS
 from crossfade.data.target import Target
 
@@ -33,7 +39,9 @@ def test_every_command_of_the_page_prints_what_the_page_shows(
         assert re.sub(r"parts-\w+", "parts-…", shown) == expected
 
 
-@pytest.mark.parametrize("model", [ImportMapping, ItemsMapping, JoinMapping, Column, Target])
+@pytest.mark.parametrize(
+    "model", [ImportMapping, ItemsMapping, VectorsMapping, JoinMapping, Column, Target]
+)
 def test_every_setting_is_on_the_page(model: type[Column]) -> None:
     missing = [name for name in model.model_fields if f"`{name}`" not in PAGE]
     assert missing == []

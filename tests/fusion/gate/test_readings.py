@@ -9,7 +9,7 @@ import torch
 from tests.fusion.gate import gates
 from tests.fusion.gate.gates import TINY, planted
 
-from crossfade.context.columns import SOURCE, UNCERTAINTY_NAMES
+from crossfade.context.columns import SOURCE, UNCERTAINTY_NAMES, request_modalities
 from crossfade.features.dictionary import SESSION_FEATURE_NAMES, TEMPORAL_FEATURE_NAMES
 from crossfade.features.social import SOCIAL
 from crossfade.fusion.base import LabelledSignals
@@ -153,6 +153,47 @@ def test_every_modality_of_a_request_is_read(model: Any, names: tuple[str, ...])
     user = user.copy()
     user[:, [USER.index(name) for name in names]] = NAN
     assert (np.abs(answers(model, user=user) - answers(model)) > 1e-6).any()
+
+
+def test_a_modality_moves_the_answer_exactly_where_it_has_a_weight(model: Any) -> None:
+    # Cross-modal weights are real: what had none can be hidden and nothing moves, to the bit.
+    signals = rich(2, n=40).signals
+    weights, before = model.modality_weights(signals), model.forward(signals).score
+    for name, columns in request_modalities(USER).items():
+        user = np.array(signals.user)
+        user[:, [USER.index(column) for column in columns]] = NAN
+        hidden = replace(signals, user=user)
+        weight = weights[f"request.{name}"]
+        moved = np.nan_to_num(np.abs(model.forward(hidden).score - before)).max(axis=1)
+        np.testing.assert_array_equal(moved > 0, weight > 0)
+        assert not model.modality_weights(hidden)[f"request.{name}"].any()
+    assert 0 < np.count_nonzero(weights["request.environment"]) < 40  # a fifth came without one
+    for side, shape in (("request", (40,)), ("candidate", (40, 15))):
+        total = np.sum([w for name, w in weights.items() if name.startswith(side)], axis=0)
+        np.testing.assert_allclose(total, np.ones(shape), rtol=1e-5)
+
+
+def test_a_hidden_modality_of_candidates_moves_just_those_in_which_it_weighs(model: Any) -> None:
+    signals = rich(2, n=9).signals
+    item = np.array(signals.item)
+    friends = [ITEM.index(name) for name in SOCIAL]
+    item[:, ::2, friends] = NAN  # every second candidate has no friends' word
+    told = replace(signals, item=item)
+    weight = model.modality_weights(told)["candidate.social"]
+    assert not weight[:, ::2].any()
+    alone = item.copy()
+    alone[..., friends] = NAN
+    moved = model.forward(replace(told, item=alone)).weights - model.forward(told).weights
+    changed = np.nan_to_num(np.abs(moved)).max(axis=2) > 0
+    there = np.asarray(signals.available.sum(axis=2) > 1)  # with one base alone there is no choice
+    if model.name != "attention":  # whose candidates look at one another
+        np.testing.assert_array_equal(changed[there], (weight > 0)[there])
+
+
+def test_a_plain_reading_weighs_no_modalities() -> None:
+    settings = {**EXTRACTORS, "reading": "plain"}
+    plain: Any = make_fusion("meta", settings).fit(rich(0), rich(1), seed=3)
+    assert plain.modality_weights(rich(2, n=3).signals) == {}
 
 
 @pytest.mark.parametrize("name", ["energy_confidence", "log_users", *SOCIAL, "genre_match"])

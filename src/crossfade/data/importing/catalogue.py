@@ -6,11 +6,12 @@ from datetime import datetime
 
 import polars as pl
 
+from crossfade.data.faults import Fault
 from crossfade.data.importing.batch import Batch
 from crossfade.data.importing.blocks import Choose
 from crossfade.data.importing.columns import plain_text
 from crossfade.data.importing.convert import Converter, TableKind
-from crossfade.data.importing.findings import Fault, Findings
+from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.mapping import Column
 from crossfade.data.importing.plan import PlannedJoin, PlannedTable
 

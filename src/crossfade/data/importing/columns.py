@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from crossfade.data.importing.findings import Fault
+from crossfade.data.faults import Fault
 
 TRUE = ("true", "1", "yes", "y", "t")
 FALSE = ("false", "0", "no", "n", "f")

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
+from crossfade.data.faults import Fault
 from crossfade.data.importing.batch import Batch
 from crossfade.data.importing.columns import (
     as_date,
@@ -20,7 +21,7 @@ from crossfade.data.importing.columns import (
     plain_text,
     readable,
 )
-from crossfade.data.importing.findings import Fault, Findings
+from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.mapping import Column
 from crossfade.data.importing.times import TimeReader
 from crossfade.data.schema import (

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crossfade.data.faults import Fault
 from crossfade.data.importing.batch import BATCH_ROWS, Batch
 from crossfade.data.importing.blocks import Block, Choose, decoded_lines, text_blocks
-from crossfade.data.importing.findings import Fault, Findings
+from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.mapping import FileMapping
 from crossfade.types import Bools
 

@@ -3,35 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TextIO
 
 import polars as pl
 
+from crossfade.data.faults import Fault
 from crossfade.data.importing.batch import Batch
 from crossfade.errors import Problem
 
 SHOWN_CHARACTERS = 80
 RAW_CHARACTERS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One check over one column of a batch.
-
-    Attributes:
-        check: Stable name, such as ``"bad_timestamp"``.
-        column: Source column, or "" where the whole row is meant.
-        bad: True where a row fails the check.
-        found: The offending values as text, one per row of the batch.
-        mend: What the person can do about it.
-    """
-
-    check: str
-    column: str
-    bad: pl.Series
-    found: pl.Series
-    mend: str
 
 
 class Findings:

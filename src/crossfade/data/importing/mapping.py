@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, StringConstraints, model_validator
 
 from crossfade.config import Field, Settings, validate
 from crossfade.data.sessions import SESSION_GAP_MINUTES
 from crossfade.data.target import Target
+from crossfade.data.vectors import NAME
 from crossfade.errors import ConfigError
 
 Duplicates = Literal["report", "keep", "set_aside"]
@@ -136,6 +137,17 @@ class ItemsMapping(TableMapping):
     file: str = Field("", description="Catalogue file; empty: the events' own columns are used.")
 
 
+class VectorsMapping(FileMapping):
+    """A file of item vectors, such as what a network made of images; one row per item."""
+
+    item_id: str = Field("item_id", description="Source column of the ids.")
+    columns: tuple[str, ...] = Field(
+        (),
+        description="One column of lists, or the columns of numbers in their order; empty: all but the ids, "
+        "numbered columns by their numbers.",
+    )
+
+
 class ImportMapping(Settings):
     """A whole import."""
 
@@ -145,6 +157,9 @@ class ImportMapping(Settings):
     users: TableMapping | None = Field(None, description="Attributes of users.")
     taggings: TableMapping | None = Field(None, description="Tags users put on items.")
     friends: TableMapping | None = Field(None, description="Directed friend pairs.")
+    vectors: dict[Annotated[str, StringConstraints(pattern=f"^{NAME}$")], VectorsMapping] = Field(
+        default_factory=dict, description="Vectors of items, by modality, such as `image`."
+    )
     target: Target = Field(default_factory=Target, description="What counts as positive.")
     duplicates: Duplicates = Field(
         "report",

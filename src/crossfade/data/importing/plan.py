@@ -1,6 +1,6 @@
 """`Plan`: what a source format hands to the import, whatever its files look like."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,15 @@ class PlannedTable:
 
 
 @dataclass(frozen=True)
+class PlannedVectors:
+    """Vectors of items to be; see `mapping.VectorsMapping`."""
+
+    read: Read
+    item_id: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A whole import.
 
@@ -60,6 +69,7 @@ class Plan:
         users: Attributes of users, or None.
         taggings: Tags users put on items, or None.
         friends: Friend pairs, or None.
+        vectors: Vectors of items, by modality.
         duplicates: What becomes of events that repeat an earlier one.
         session_gap_minutes: Idle minutes that end a session.
         notes: Decisions of the format that the report shall state.
@@ -74,6 +84,7 @@ class Plan:
     users: PlannedTable | None = None
     taggings: PlannedTable | None = None
     friends: PlannedTable | None = None
+    vectors: Mapping[str, PlannedVectors] = field(default_factory=dict)
     duplicates: Duplicates = "report"
     session_gap_minutes: float = SESSION_GAP_MINUTES
     notes: tuple[str, ...] = ()
@@ -132,6 +143,10 @@ def plan_of_mapping(mapping: ImportMapping, root: Path) -> Plan:
         users=table(mapping.users),
         taggings=table(mapping.taggings),
         friends=table(mapping.friends),
+        vectors={
+            name: PlannedVectors(file_reader(one.path(root), one), one.item_id, one.columns)
+            for name, one in mapping.vectors.items()
+        },
         duplicates=mapping.duplicates,
         session_gap_minutes=mapping.session_gap_minutes,
     )

@@ -10,6 +10,7 @@ from typing import Literal, TextIO
 
 import polars as pl
 
+from crossfade.data.conform import by_id
 from crossfade.data.dataset import Dataset
 from crossfade.data.directory import save_dataset
 from crossfade.data.importing.batch import Batch
@@ -27,6 +28,7 @@ from crossfade.data.importing.convert import (
 from crossfade.data.importing.findings import Findings
 from crossfade.data.importing.plan import Plan, PlannedTable
 from crossfade.data.importing.report import ImportReport
+from crossfade.data.importing.vectors import read_vectors, vectors_by_row
 from crossfade.data.schema import EVENT_KINDS
 from crossfade.data.vocabulary import Vocabulary
 from crossfade.errors import DataError
@@ -86,6 +88,9 @@ class _Run:
         users = self._table(plan.users, USERS)
         taggings = self._table(plan.taggings, TAGGINGS)
         friends = self._table(plan.friends, FRIENDS)
+        vectors = {
+            name: read_vectors(name, one, self.of_others) for name, one in plan.vectors.items()
+        }
         collector = Collector(self.of_events, duplicates=plan.duplicates)
         self._read_events(collector)
         told = collector.items()
@@ -96,6 +101,9 @@ class _Run:
             self._refuse(n_good)
         events, user_ids, item_ids = collector.finish(items, users)
         self.n_kept = events.height
+        of_items = vectors_by_row(vectors, item_ids, self.of_others)
+        if self.of_others.file_problems:
+            self._refuse(n_good)
         if self.on_error == "fail" and (self.of_events.problems or self.of_others.problems):
             self._refuse(n_good)
         self._check_kinds(events)
@@ -108,6 +116,7 @@ class _Run:
             target=plan.target,
             taggings=self._in_rows("taggings", taggings, user_id=user_ids, item_id=item_ids),
             friends=self._in_rows("friends", friends, user_id=user_ids, friend_id=user_ids),
+            vectors=of_items,
             session_gap_minutes=plan.session_gap_minutes,
         )
 
@@ -265,11 +274,7 @@ def _side_file() -> Iterator[tuple[Path, TextIO]]:
 
 
 def _by_id(ids: Vocabulary, catalogue: pl.DataFrame | None) -> pl.DataFrame:
-    noun = f"{ids.noun}_id"
-    frame = pl.DataFrame({noun: ids.ids})
-    if catalogue is None:
-        return frame
-    return frame.join(catalogue, on=noun, how="left", maintain_order="left")
+    return pl.DataFrame({f"{ids.noun}_id": ids.ids}) if catalogue is None else by_id(ids, catalogue)
 
 
 def _kept_facts(report: ImportReport) -> dict[str, object]:

@@ -35,6 +35,7 @@ class DatasetSummary:
         columns: Optional event columns that are there.
         n_taggings: Tags put by users; 0 if there are none.
         n_friend_pairs: Directed friend pairs; 0 if there are none.
+        n_vectors: Items with a vector, by modality.
         problems: Oddities worth knowing.
         side_file: Rows that the import left out, or None.
     """
@@ -56,6 +57,7 @@ class DatasetSummary:
     columns: tuple[str, ...]
     n_taggings: int
     n_friend_pairs: int
+    n_vectors: dict[str, int]
     problems: tuple[str, ...]
     side_file: str | None
 
@@ -113,6 +115,7 @@ def summary_of(
         ),
         n_taggings=0 if data.taggings is None else data.taggings.height,
         n_friend_pairs=0 if data.friends is None else data.friends.height,
+        n_vectors={name: table.height for name, table in data.vectors.items()},
         problems=tuple(_problems(data, imported)),
         side_file=None if side_file is None else str(side_file),
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 import polars as pl
 
-from crossfade.data.importing.findings import Fault
+from crossfade.data.faults import Fault
 from crossfade.data.schema import TIMESTAMP
 
 EARLIEST_US = 86_400_000_000

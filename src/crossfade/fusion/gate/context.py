@@ -6,7 +6,7 @@ Shapes: B requests, L candidates, Cu and Ci columns of them.
 import torch
 from torch import Tensor, nn
 
-from crossfade.context.reading import candidate_context, request_context
+from crossfade.context.reading import ColumnsContext, candidate_context, request_context
 from crossfade.context.session import SessionContextConfig
 from crossfade.fusion.base import Columns
 from crossfade.fusion.gate.config import GateConfig
@@ -31,6 +31,18 @@ def item_layer(config: GateConfig, columns: Columns) -> tuple[nn.Module, int]:
     if config.reading == "plain":
         return nn.Identity(), 2 * len(names)
     return candidate_context(names, config.user_dim), config.user_dim
+
+
+def modality_weights(network: nn.Module, batch: GateBatch) -> dict[str, Tensor]:
+    """See `model.MetaFusion.modality_weights`."""
+    found: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        if isinstance(module, ColumnsContext):
+            of_request = path.endswith("user")
+            side, told = ("request", batch.user) if of_request else ("candidate", batch.item)
+            weights = module.weights(told).unbind(dim=-1)
+            found |= {f"{side}.{n}": w for n, w in zip(module.names, weights, strict=True)}
+    return found
 
 
 class ContextNetwork(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from crossfade.fusion.base import Fused, FusionModel, LabelledSignals, Signals
 from crossfade.fusion.gate.answering import answer
 from crossfade.fusion.gate.config import GateConfig
+from crossfade.fusion.gate.context import modality_weights
 from crossfade.fusion.gate.inputs import GateBatch, GateReader
 from crossfade.fusion.gate.losses import gate_loss
 from crossfade.fusion.gate.network import Gate, GateNetwork
@@ -123,6 +124,21 @@ class MetaFusion(FusionModel[GateConfig]):
             residual=np.concatenate([p.residual for p in parts if p.residual is not None]),
             brought=np.concatenate([p.brought for p in parts if p.brought is not None]),
         )
+
+    def modality_weights(self, signals: Signals) -> dict[str, Floats]:
+        """Weights with which extractors join the modalities of context; nothing where it is read plainly.
+
+        Returns:
+            By side and modality, ``request.session`` ``(B,)`` or ``candidate.social`` ``(B, L)``: what acted,
+            0 where it is absent and had no influence. Those of one side sum to 1 where anything is known.
+        """
+        network, parts = fitted(self._network, self.name), []
+        with one_thread(), torch.inference_mode():
+            for piece in signals.pieces(REQUESTS_AT_ONCE):
+                found = modality_weights(network, self._read(piece))
+                parts.append({name: weight.numpy() for name, weight in found.items()})
+        names = parts[0] if parts else {}
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _state(self) -> Arrays:
         network, reader = fitted(self._network, self.name), fitted(self._reader, self.name)
