@@ -1,6 +1,5 @@
 """What a companion network reads, gives and learns."""
 
-import math
 from typing import Any
 
 import pytest
@@ -30,7 +29,8 @@ def _companion(*, gate: float = 0.0, **values: Any) -> Companion:
         torch.manual_seed(0)
         config = SynthesisConfig(**{"on": True, "width": 8, "units": 6, **values})
         companion = Companion(GROUPS, DIM, config).eval()
-        torch.nn.init.constant_(companion.gate, gate)
+        if gate:  # else as it was built
+            torch.nn.init.constant_(companion.gate, gate)
     return companion
 
 
@@ -253,13 +253,11 @@ def test_sizes_change_at_the_declared_epochs_only(n_epochs: int) -> None:
     for epoch in range(1, n_epochs + 1):
         companion.begin_epoch(epoch, n_epochs)
         sizes.append(companion.units.n_working)
-    expected = [
-        6
-        + 3 * (e > max(1, math.ceil(n_epochs / 2)))
-        - 2 * (e > max(1, math.ceil(n_epochs * 3 / 4)))
-        for e in range(1, n_epochs + 1)
-    ]
+    # The first epoch is never one of them, and whole epochs are counted.
+    grown, pruned = (max(1, int(share * n_epochs)) for share in (0.5, 0.75))
+    expected = [6 + 3 * (e > grown) - 2 * (e > pruned) for e in range(1, n_epochs + 1)]
     assert sizes == expected
+    assert sizes[-1] == 7  # none is left out, however few epochs there are
 
 
 def test_sizes_are_kept_with_the_weights() -> None:

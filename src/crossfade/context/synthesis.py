@@ -3,7 +3,6 @@
 Shapes: G feature groups, H ``config.width``, D ``output_dim``.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -182,8 +181,8 @@ class Companion(nn.Module):
 
 
 def _moments(shares: Iterable[float], epoch: int, n_epochs: int) -> int:
-    """How many shares of the epochs end with the epoch before this one."""
-    return sum(epoch == max(2, math.ceil(share * n_epochs) + 1) for share in shares)
+    """How many of some shares of the epochs are over when this one begins, and were not before the last."""
+    return sum(epoch == max(2, int(share * n_epochs) + 1) for share in shares)
 
 
 def _check(groups: Sequence[Group]) -> None:

@@ -29,8 +29,9 @@ def _towers(*, gate: float | None = None) -> Towers:
             item={"synthesis": synthesis, "rating_dim": 5}, examples={"order": "future"}
         )
         network = Towers(config, SIZES).eval()
-    if network.item.companion is not None:
-        torch.nn.init.constant_(network.item.companion.gate, gate or 0.0)
+    if gate:  # else as it was built
+        assert network.item.companion is not None
+        torch.nn.init.constant_(network.item.companion.gate, gate)
     return network
 
 
