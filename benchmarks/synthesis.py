@@ -151,7 +151,8 @@ def page(fits: Iterable[Fit], steps: int) -> str:
     lines = [
         "# What synthetic features are worth",
         "",
-        f"`python -m benchmarks.synthesis`: one network, {steps} training steps, without and with a companion "
+        f"`python -m benchmarks.synthesis --draws {1 + max(fit.draw for fit in found.values())}`: "
+        f"one network, {steps} training steps, without and with a companion "
         "(`item.synthesis`). A draw keeps another fifth of the wanted items out of training and has a seed of its "
         "own. NDCG@10 is the mean over requests and then over draws; ratios have 95 % paired bootstrap intervals "
         "over draws, and pass or fail goes by the ratio.",
@@ -168,7 +169,8 @@ def page(fits: Iterable[Fit], steps: int) -> str:
         "",
         "## Forms of the companion",
         "",
-        "Ratios to the towers without it on the same draws; seconds of a core.",
+        "Ratios to the towers without it on the same draws; seconds of a core. Rows of two draws are a "
+        "look at the form and no verdict.",
         "",
         "| set | form | draws | cold | warm | seconds of a fit |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
