@@ -17,7 +17,8 @@ from crossfade.recommenders.two_tower.config import TwoTowerConfig
 from crossfade.recommenders.two_tower.recommender import TwoTower
 from crossfade.recommenders.two_tower.towers import TwoTower as Towers
 
-ON = {"on": True, "width": 8, "units": 8, "grow_at": (0.5,), "grow_units": 4}
+SIZE = {"units": 8, "grow_at": (0.5,), "grow_units": 4, "prune_at": (0.75,), "prune_units": 1}
+ON = {"on": True, "width": 8, **SIZE}
 
 
 def _towers(*, gate: float | None = None) -> Towers:
@@ -111,7 +112,7 @@ def test_the_gradient_of_the_loss_reaches_the_companion(fitted: TwoTower) -> Non
     (told,) = fitted.health["synthesis"]
     assert min(abs(told["gates"][name]) for name in ("text", "genres", "audio")) > 0
     assert sum(told["shares"].values()) == pytest.approx(22 / 23)  # of one nothing is known
-    assert told["units"] == 12  # 4 joined half way
+    assert told["units"] == 8 + 4 - 1
 
 
 def test_the_penalty_is_in_the_loss(
@@ -147,7 +148,7 @@ def test_an_update_goes_on_with_the_companion_and_leaves_its_size(
     assert before is not None
     assert after is not None
     assert not torch.equal(before.gate, after.gate)
-    assert after.units.n_working == before.units.n_working == 12
+    assert after.units.n_working == before.units.n_working == 11
 
 
 def test_a_killed_fit_grows_when_it_goes_on_as_if_it_had_not_been(
