@@ -14,6 +14,7 @@ BENCHMARKS = (
     "ann",
     "two_tower_speed",
     "content",
+    "synthesis",
     "fusion",
     "calibration",
     "guessed_audio",

@@ -46,7 +46,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["two-tower.md", "recommenders.md"])
+@pytest.mark.parametrize("page", ["two-tower.md", "recommenders.md", "synthesis.md"])
 def test_settings_on_the_pages_about_bases_are_valid(page: str) -> None:
     blocks = BLOCK.findall((ROOT / "docs" / "explanation" / page).read_text())
     settings = [tomllib.loads(block) for kind, block in blocks if kind == "toml"]
@@ -55,10 +55,11 @@ def test_settings_on_the_pages_about_bases_are_valid(page: str) -> None:
         make_all(validate(HybridConfig, values, page).bases)
 
 
-def test_the_tests_that_guard_against_traps_exist() -> None:
-    page = (ROOT / "docs" / "explanation" / "two-tower.md").read_text()
-    rows = [line for line in page.splitlines() if line.startswith("| T-")]
-    assert [line[2:6] for line in rows] == [f"T-{number:02}" for number in range(1, 22)]
+@pytest.mark.parametrize(("name", "letter", "n"), [("two-tower", "T", 21), ("synthesis", "P", 12)])
+def test_the_tests_that_guard_against_traps_exist(name: str, letter: str, n: int) -> None:
+    page = (ROOT / "docs" / "explanation" / f"{name}.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith(f"| {letter}-")]
+    assert [line[2:6] for line in rows] == [f"{letter}-{number:02}" for number in range(1, n + 1)]
     code = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "crossfade" / "testing").glob("*.py")]
     defined = set(re.findall(r"^def (\w+)\(", "\n".join(map(Path.read_text, code)), re.MULTILINE))
     for row in rows:

@@ -58,6 +58,32 @@ def test_one_weight_follows_adamw_by_hand() -> None:
     assert model.layer.bias.item() == pytest.approx(1.9, abs=1e-6)  # no decay
 
 
+def test_a_part_with_a_pace_moves_by_that_much_less() -> None:
+    # The first step of AdamW is one step size long: 0.1, and a quarter of it.
+    class Slow(nn.Linear):
+        def pace(self) -> float:
+            return 0.25
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.plain, self.slow = nn.Linear(1, 1), Slow(1, 1)
+            nn.init.constant_(self.plain.weight, 2.0)
+            nn.init.constant_(self.slow.weight, 2.0)
+
+    model = Both()
+    train(
+        model,
+        ShuffledRows(1, 1),
+        lambda m, _: 3 * (m.plain.weight + m.slow.weight).sum(),
+        TrainConfig(epochs=1, lr=0.1, weight_decay=0.0, device="cpu"),
+        seed=0,
+        purpose="by hand",
+    )
+    assert model.plain.weight.item() == pytest.approx(1.9, abs=1e-6)
+    assert model.slow.weight.item() == pytest.approx(1.975, abs=1e-6)
+
+
 def test_the_loss_of_an_epoch_is_the_mean_of_its_batches() -> None:
     told = iter([1.0, 2.0, 6.0])
 

@@ -5,7 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from crossfade.training.config import TrainConfig
-from crossfade.training.optimiser import lr_factor, make_optimiser, parameter_groups
+from crossfade.training.optimiser import (
+    lr_factor,
+    make_optimiser,
+    pace_of,
+    parameter_groups,
+)
 
 
 class Mixed(nn.Module):
@@ -55,6 +60,23 @@ def test_a_weight_that_is_also_an_embedding_does_not_decay_and_counts_once() -> 
 
     groups = parameter_groups(Tied(), 0.1)
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.0, 1)]
+
+
+def test_a_part_with_a_pace_has_groups_and_a_step_size_of_its_own() -> None:
+    class Slow(nn.Linear):
+        def pace(self) -> float:
+            return 0.5
+
+    model = nn.Sequential(nn.Linear(4, 4), Slow(4, 4))
+    groups = parameter_groups(model, 0.1)
+    assert [(g["paced"], g["weight_decay"], pace_of(model, g)) for g in groups] == [
+        ("", 0.1, 1.0),
+        ("", 0.0, 1.0),
+        ("1", 0.1, 0.5),
+        ("1", 0.0, 0.5),
+    ]
+    (slow,) = groups[2]["params"]
+    assert slow is model[1].weight
 
 
 def test_one_step_by_hand() -> None:

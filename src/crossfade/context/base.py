@@ -61,6 +61,13 @@ class Extractor(nn.Module, ABC):
         return torch.where(known, values, torch.zeros_like(values)), known.to(values.dtype)
 
 
+def masked_softmax(scores: Tensor, there: Tensor) -> Tensor:
+    """Softmax over the last axis where ``there``; exactly 0 elsewhere, and everywhere where nothing is."""
+    # A finite number: minus infinity in a whole row has no gradient that is a number.
+    hidden = scores.masked_fill(~there, torch.finfo(scores.dtype).min)
+    return torch.softmax(hidden, dim=-1) * there
+
+
 class MaskedEncoder(Extractor):
     """Values and mask side by side through one hidden layer.
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfade.context.base import Extracted, Extractor
+from crossfade.context.base import Extracted, Extractor, masked_softmax
 
 
 class MultiModalContext(nn.Module):
@@ -65,7 +65,7 @@ class MultiModalContext(nn.Module):
             scores.append(self.gate[place](vector)[..., 0].expand(shape))
             present.append(known.any(dim=-1).expand(shape))
         there = torch.stack(present, dim=-1)  # (..., given modalities)
-        given = _masked_softmax(torch.stack(scores, dim=-1), there)
+        given = masked_softmax(torch.stack(scores, dim=-1), there)
         # One by one: stacked, what is known of a request would be copied for each candidate.
         joined = given.new_zeros(*shape, self.output_dim)
         for vector, weight in zip(vectors, given.unbind(dim=-1), strict=True):
@@ -83,10 +83,3 @@ class MultiModalContext(nn.Module):
             )
         if not inputs:
             raise ValueError(f"give at least one modality of {', '.join(self.names)}")
-
-
-def _masked_softmax(scores: Tensor, there: Tensor) -> Tensor:
-    """Softmax over the last axis where ``there``; exactly 0 elsewhere, and everywhere where nothing is."""
-    # A finite number: minus infinity in a whole row has no gradient that is a number.
-    hidden = scores.masked_fill(~there, torch.finfo(scores.dtype).min)
-    return torch.softmax(hidden, dim=-1) * there

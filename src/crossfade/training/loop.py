@@ -27,7 +27,7 @@ from crossfade.training.checkpoint import (
 from crossfade.training.config import TrainConfig
 from crossfade.training.device import moved, resolve_device
 from crossfade.training.history import History
-from crossfade.training.optimiser import lr_factor, make_optimiser
+from crossfade.training.optimiser import lr_factor, make_optimiser, pace_of
 
 M = TypeVar("M", bound=nn.Module)
 B = TypeVar("B")
@@ -182,7 +182,8 @@ class _Epoch:
         for batch in batches.epoch(rng):
             step = (self._number - 1) * n_batches + done
             for group in optimiser.param_groups:
-                group["lr"] = config.lr * lr_factor(step, config.epochs * n_batches, config)
+                pace = pace_of(model, group)
+                group["lr"] = pace * config.lr * lr_factor(step, config.epochs * n_batches, config)
             optimiser.zero_grad(set_to_none=True)
             with _precision(self._device):
                 value = loss(model, moved(batch, self._device))

@@ -1,7 +1,7 @@
 """AdamW with decay where it belongs, and the step size over time."""
 
 import math
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -19,6 +19,14 @@ NEVER_DECAYED = (
 )
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """A part of a model that says how fast it learns beside the rest."""
+
+    def pace(self) -> float:
+        """What the step size of its parameters is multiplied by, above 0; asked at each step."""
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """A model's trainable parameters, those with weight decay apart from those without.
 
@@ -31,22 +39,39 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         weight_decay: For those with.
 
     Returns:
-        One or two groups for a `torch.optim` optimiser, each with ``params`` and ``weight_decay``.
+        One or two groups for a `torch.optim` optimiser, each with ``params``, ``weight_decay`` and
+        ``paced``, which is empty; and as many for each `Paced` module, whose name is in ``paced``.
     """
+    paced = {
+        id(parameter): name
+        for name, module in model.named_modules()
+        if isinstance(module, Paced)
+        for parameter in model.get_submodule(name).parameters()
+    }
     spared = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, NEVER_DECAYED)
         for parameter in module.parameters(recurse=False)
     }
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             spare = parameter.ndim < 2 or id(parameter) in spared
-            (kept if spare else decayed).append(parameter)
-    groups = ((decayed, weight_decay), (kept, 0.0))
-    return [{"params": group, "weight_decay": decay} for group, decay in groups if group]
+            groups.setdefault((paced.get(id(parameter), ""), spare), []).append(parameter)
+    return [
+        {"params": group, "weight_decay": 0.0 if spare else weight_decay, "paced": name}
+        for (name, spare), group in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def pace_of(model: nn.Module, group: dict[str, Any]) -> float:
+    """What the step size of one of a model's `parameter_groups` is multiplied by now."""
+    if not group["paced"]:
+        return 1.0
+    part = model.get_submodule(group["paced"])
+    assert isinstance(part, Paced)
+    return part.pace()
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from crossfade.config import Field, Settings
+from crossfade.context.config import SynthesisConfig
 from crossfade.recommenders.two_tower.weekly import WeeklyConfig
 from crossfade.training.config import TrainConfig
 
@@ -71,6 +72,10 @@ class ItemTowerConfig(Settings):
         lt=1,
         description="Share of audio values blurred in a step: less confidence, and noise in proportion, so that a "
         "guess comes to move an item less.",
+    )
+    synthesis: SynthesisConfig = Field(
+        SynthesisConfig(),
+        description="Features made of content, for items without a vector of their own.",
     )
     max_genres: int = Field(16, ge=1, description="Genres kept per item, the most common first.")
     max_moods: int = Field(8, ge=1, description="Moods kept per item, the most common first.")
@@ -281,6 +286,10 @@ class TwoTowerConfig(Settings):
                     f"{name}.dropout needs one value per hidden layer ({len(tower.hidden)}), "
                     f"got {len(tower.dropout)}"
                 )
+        item = self.item
+        widths = (item.creator_dim, item.genre_dim, item.mood_dim, item.audio_dim)
+        if item.synthesis.on and not (item.text or item.numeric or any(widths)):
+            raise ValueError("item.synthesis reads nothing; set item.text or a width above 0")
         user = self.user
         needs_moment = user.time or user.trends or user.activity_dim or self.item.rating_dim
         if self.examples.order != "future" and needs_moment:

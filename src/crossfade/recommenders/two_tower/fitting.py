@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from crossfade.context.synthesis import Companion
 from crossfade.data import Dataset, Queries
 from crossfade.features.acclaim import ACCLAIM_FEATURES
 from crossfade.recommenders.two_tower.config import TwoTowerConfig
@@ -52,6 +54,8 @@ class Trained:
         temperature: Cosines are divided by it.
         hidden: ``found`` as it would be, were something not known of the items: ``sound`` their audio
             features, ``acclaim`` their mean rating. Only what the tower reads and some item has.
+        synthesis: Of the companion: hidden units that work, the gate of each group, and its share
+            of what is made, mean over the catalogue; None where there is no companion.
         history: The course of training, None where nobody had two positives to learn from.
     """
 
@@ -60,6 +64,7 @@ class Trained:
     pooled: Floats
     temperature: float
     hidden: dict[str, Floats]
+    synthesis: dict[str, Any] | None
     history: History | None
 
 
@@ -93,21 +98,29 @@ def train_two_tower(
     else:
         network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in start.items()})
     able = material.log.users if users is None else np.intersect1d(material.log.users, users)
-    history = _train(network, material, config, seed, able)
+    history = _train(network, material, config, seed, able, fresh=start is None)
     if start is None:
         trained = np.unique(material.items.creator[material.known]).astype(np.int64)
         network.forget_untrained(
             torch.from_numpy(trained), torch.from_numpy(able.astype(np.int64) + 1)
         )
     end_us = None if dataset.time_us is None else int(dataset.time_us[-1]) + 1
-    found, pooled, hidden = _item_vectors(network, material, end_us)
+    found, pooled, hidden, synthesis = _item_vectors(network, material, end_us)
     weights = {name: w.detach().numpy() for name, w in network.state_dict().items()}
-    return Trained(weights, found, pooled, float(network.temperature.detach()), hidden, history)
+    temperature = float(network.temperature.detach())
+    return Trained(weights, found, pooled, temperature, hidden, synthesis, history)
 
 
 def _train(
-    network: TwoTower, material: Material, config: TwoTowerConfig, seed: int, able: Rows
+    network: TwoTower,
+    material: Material,
+    config: TwoTowerConfig,
+    seed: int,
+    able: Rows,
+    *,
+    fresh: bool,
 ) -> History | None:
+    """Train in place; the companion changes its size only in training that starts afresh."""
     # At most a fifth of them is held out.
     n_held = min(config.examples.validation_users, len(able) // 5)
     held = np.sort(np.random.default_rng([seed, 1]).choice(able, n_held, replace=False))
@@ -117,6 +130,12 @@ def _train(
         return None
     n_epochs = max(config.train.epochs, math.ceil(config.examples.min_steps / len(examples)))
     loss = _Loss(config, n_epochs)
+
+    def begin_epoch(epoch: int) -> None:
+        loss.begin_epoch(epoch)
+        if network.item.companion is not None and fresh:
+            network.item.companion.begin_epoch(epoch, n_epochs)
+
     checkpoint = _checkpoint(material, config, seed)
     history = train(
         network,
@@ -126,7 +145,7 @@ def _train(
         seed=seed,
         purpose="train two_tower",
         validate=_Validation(material, held) if len(held) else None,
-        begin_epoch=loss.begin_epoch,
+        begin_epoch=begin_epoch,
         checkpoint=checkpoint,
     )
     if checkpoint is not None:
@@ -169,12 +188,13 @@ class _Loss:
         )
 
     def __call__(self, network: TwoTower, step: Step) -> Tensor:
-        found, pooled = network.item(step.items)
+        found, pooled, made = network.item.made(step.items)
+        penalty = 0.0 if made is None else made.penalty
         user = functional.normalize(network.user(step.users, pooled), dim=1)
         item = functional.normalize(found[: step.wanted.shape[1]], dim=1)
         if self._config.kind == "cosine":
-            return self._cosine(user, item, step)
-        return sampled_softmax(
+            return penalty + self._cosine(user, item, step)
+        return penalty + sampled_softmax(
             user,
             item,
             step.wanted,
@@ -239,18 +259,33 @@ class _Validation:
 
 def _item_vectors(
     network: TwoTower, material: Material, as_of_us: int | None
-) -> tuple[Floats, Floats, dict[str, Floats]]:
-    """Vectors of the whole catalogue, and what they would be without knowing something."""
+) -> tuple[Floats, Floats, dict[str, Floats], dict[str, Any] | None]:
+    """Vectors of the whole catalogue, what they would be without knowing something, and of what is made."""
     hiding = _hiding(network, material, as_of_us)
     parts: list[list[Floats]] = []
+    shares: list[Tensor] = []
     with torch.no_grad():
         for rows in _pieces(len(material.items)):
             items = item_batch(material, rows, as_of_us)
-            found, pooled = network.item(items)
+            *both, made = network.item.made(items)
+            if made is not None:
+                shares.append(made.weights)
             less = [network.item(hide(items))[0] for hide in hiding.values()]
-            parts.append([vectors.numpy() for vectors in (found, pooled, *less)])
-    found, pooled, *less = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return found, pooled, dict(zip(hiding, less, strict=True))
+            parts.append([vectors.numpy() for vectors in (*both, *less)])
+    found, pooled, *hidden = (np.concatenate(part) for part in zip(*parts, strict=True))
+    synthesis = _told(network.item.companion, shares)
+    return found, pooled, dict(zip(hiding, hidden, strict=True)), synthesis
+
+
+def _told(companion: Companion | None, shares: list[Tensor]) -> dict[str, Any] | None:
+    if companion is None:
+        return None
+    mean = torch.cat(shares).mean(dim=0)
+    return {
+        "units": companion.units.n_working,
+        "gates": dict(zip(companion.names, companion.gate.tolist(), strict=True)),
+        "shares": dict(zip(companion.names, mean.tolist(), strict=True)),
+    }
 
 
 def _pieces(n_items: int) -> Iterator[Rows]:

@@ -165,6 +165,9 @@ class TwoTower(Recommender[TwoTowerConfig]):
             "temperature": joined_temperature(self._networks),
             "training": courses,
         }
+        made = [t.synthesis for t in trained if t.synthesis is not None]
+        if made:
+            self._health["synthesis"] = made
 
     def _score(self, queries: Queries) -> Floats:
         user = joined_users(self._vectors(queries), self._networks)

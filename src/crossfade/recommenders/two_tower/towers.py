@@ -5,28 +5,32 @@ Shapes: B requests, N items of a step, D output_dim.
 
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossfade.context.synthesis import Companion, Group, Synthesised
 from crossfade.recommenders.two_tower.config import (
     ItemTowerConfig,
     TwoTowerConfig,
     UserTowerConfig,
 )
 from crossfade.recommenders.two_tower.inputs import N_NUMERIC, ItemInputs
+from crossfade.recommenders.two_tower.layers import (
+    label_bag,
+    quieten,
+    stacked,
+    table,
+    weighted_bag,
+)
 from crossfade.types import Floats
 
 N_AUDIO, N_RATINGS, N_ACTIVITY, N_TIME = 8, 5, 18, 7
 ID_PACE = 8.0
 """Vectors of single items are stored divided by this, so each step of the optimiser moves them as many
 times further: they are seen rarely, and at the pace of the layers content is learned by heart first."""
-
-QUIET = 0.1
-"""Layers beside a shorter way begin at this share of their usual size: first comes similarity of content."""
 
 AUDIO_SPREAD = 0.2
 """About the deviation of the audio features, which lie in [0, 1]."""
@@ -106,39 +110,46 @@ class ItemTower(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.creators = _table(sizes.n_creators, c.creator_dim, 0.1) if c.creator_dim else None
-        self.genres = _bag(sizes.n_genres, c.genre_dim) if c.genre_dim else None
-        self.moods = _bag(sizes.n_moods, c.mood_dim) if c.mood_dim else None
+        self.n_genres, self.n_moods = sizes.n_genres, sizes.n_moods
+        self.creators = table(sizes.n_creators, c.creator_dim, 0.1) if c.creator_dim else None
+        self.genres = label_bag(sizes.n_genres, c.genre_dim) if c.genre_dim else None
+        self.moods = label_bag(sizes.n_moods, c.mood_dim) if c.mood_dim else None
         # Values and their confidence side by side.
         self.audio = nn.Linear(2 * N_AUDIO, c.audio_dim) if c.audio_dim else None
         self.rating = nn.Linear(2 * N_RATINGS, c.rating_dim) if c.rating_dim else None
         text_dim = sizes.text_dim if c.text else 0
         self.width = text_dim + c.creator_dim + c.genre_dim + c.mood_dim + c.audio_dim
         self.width += c.rating_dim + N_NUMERIC * c.numeric
-        self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
+        self.layers = stacked((self.width, *c.hidden, output_dim), c.dropout)
         skips = c.text and c.text_skip
         self.skip = nn.Linear(sizes.text_dim, output_dim, bias=False) if skips else None
         if self.skip is not None:
             self.skip.weight.requires_grad_(False)
         # Random directions of length 1 or so: works of one creator start out alike.
         deviation = output_dim**-0.5
-        self.kin = _table(sizes.n_creators, output_dim, deviation) if c.creator_skip else None
+        self.kin = table(sizes.n_creators, output_dim, deviation) if c.creator_skip else None
         self.own = (
-            _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
+            table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
             if c.id_residual
             else None
         )
         self.met = (
-            _table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
+            table(sizes.n_items, output_dim, 0.05 / ID_PACE, padded=False)
             if c.id_residual
             else None
         )
         self.pooled = nn.Linear(self.width, output_dim)
         if self.skip is not None:
-            _quieten(self.layers[-1], self.pooled)
+            quieten(self.layers[-1], self.pooled)
+        self.companion = self._companion(sizes, output_dim) if c.synthesis.on else None
 
     def forward(self, items: ItemBatch) -> tuple[Tensor, Tensor]:
         """Vectors to be found, and vectors to be pooled, both ``(N, D)``, not normalised."""
+        found, pooled, _ = self.made(items)
+        return found, pooled
+
+    def made(self, items: ItemBatch) -> tuple[Tensor, Tensor, Synthesised | None]:
+        """As `forward`, and what the companion made, if there is one."""
         if self.training and self.config.step_dropout > 0:
             # In some steps everything goes by its content, as new items among themselves do.
             alone = torch.rand(1, device=items.has_id.device) < self.config.step_dropout
@@ -147,7 +158,8 @@ class ItemTower(nn.Module):
         items = replace(items, text=text)
         shown = self._shown(items)  # (N, 1)
         creator = self._creators(items)
-        content = self._content(items, creator)
+        blocks = self._blocks(items, creator)
+        content = torch.cat(list(blocks.values()), dim=1)
         found, pooled = self.layers(content), self.pooled(content)
         if self.skip is not None:
             similar = self.skip(items.text)
@@ -158,7 +170,48 @@ class ItemTower(nn.Module):
         if self.own is not None and self.met is not None:
             found = found + shown * ID_PACE * self.own(items.row)
             pooled = pooled + self._shown(items) * ID_PACE * self.met(items.row)
-        return found, pooled
+        made: Synthesised | None = None
+        if self.companion is not None:
+            made = self.companion(self._groups(items, creator, blocks), found)
+            # In the place of a vector of the item's own, so known items stay as they are.
+            found = found + (1 - shown) * made.added
+        return found, pooled, made
+
+    def _companion(self, sizes: Sizes, output_dim: int) -> Companion:
+        c = self.config
+        widths = {
+            "text": sizes.text_dim * c.text,
+            "creator": c.creator_dim,
+            "genres": c.genre_dim,
+            "moods": c.mood_dim,
+            "audio": c.audio_dim,
+            "numeric": N_NUMERIC * c.numeric,
+        }
+        groups = [Group(name, width) for name, width in widths.items() if width]
+        # Chance of its own: the rest of the network begins as it would without.
+        with torch.random.fork_rng(devices=[]):
+            return Companion(groups, output_dim, c.synthesis)
+
+    def _groups(
+        self, items: ItemBatch, creator: Tensor, blocks: dict[str, Tensor]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """What the companion reads: the blocks that are content, and whether each is known of an item.
+
+        Ratings are what people did with an item, so they are none of it.
+        """
+        there = {
+            "text": items.text.any(dim=1),
+            "creator": creator > 0,
+            "genres": (items.genres < self.n_genres).any(dim=1),
+            "moods": (items.moods < self.n_moods).any(dim=1),
+            "audio": items.confidence.any(dim=1),
+            "numeric": items.numeric.any(dim=1),
+        }
+        return {
+            name: (block, there[name][:, None].expand_as(block))
+            for name, block in blocks.items()
+            if name in there
+        }
 
     def _shown(self, items: ItemBatch) -> Tensor:
         """Which items go by their own vector; in training some must do without."""
@@ -187,25 +240,26 @@ class ItemTower(nn.Module):
         kept = torch.rand(len(items.creator), device=items.creator.device) >= self.config.id_dropout
         return items.creator * kept
 
-    def _content(self, items: ItemBatch, creator: Tensor) -> Tensor:
+    def _blocks(self, items: ItemBatch, creator: Tensor) -> dict[str, Tensor]:
+        """The columns that are read side by side, by block; the order is that of the weights."""
         c = self.config
-        blocks = [items.text] if c.text else []
+        blocks = {"text": items.text} if c.text else {}
         if self.creators is not None:
-            blocks.append(self.creators(creator))
+            blocks["creator"] = self.creators(creator)
         if self.genres is not None:
-            blocks.append(self.genres(items.genres))
+            blocks["genres"] = self.genres(items.genres)
         if self.moods is not None:
-            blocks.append(self.moods(items.moods))
+            blocks["moods"] = self.moods(items.moods)
         if self.audio is not None:
             audio, confidence = self._blurred(items)
             # A guess moves the network by as much as it is worth.
-            blocks.append(self.audio(torch.cat([audio * confidence, confidence], dim=1)))
+            blocks["audio"] = self.audio(torch.cat([audio * confidence, confidence], dim=1))
         if self.rating is not None:
             assert items.rating is not None
-            blocks.append(self.rating(items.rating))
+            blocks["rating"] = self.rating(items.rating)
         if c.numeric:
-            blocks.append(items.numeric)
-        return torch.cat(blocks, dim=1)
+            blocks["numeric"] = items.numeric
+        return blocks
 
 
 class UserTower(nn.Module):
@@ -218,18 +272,18 @@ class UserTower(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.users = _table(sizes.n_users + 1, c.id_dim, 0.1) if c.id_dim else None
-        self.genres = _weighted(sizes.n_genres, c.genre_dim) if c.genre_dim else None
-        self.moods = _weighted(sizes.n_moods, c.mood_dim) if c.mood_dim else None
+        self.users = table(sizes.n_users + 1, c.id_dim, 0.1) if c.id_dim else None
+        self.genres = weighted_bag(sizes.n_genres, c.genre_dim) if c.genre_dim else None
+        self.moods = weighted_bag(sizes.n_moods, c.mood_dim) if c.mood_dim else None
         self.activity = nn.Linear(2 * N_ACTIVITY, c.activity_dim) if c.activity_dim else None
         n_labels = sizes.n_genres + sizes.n_moods
         self.trends = nn.Linear(n_labels, 16) if c.trends else None
         self.nobody = nn.Parameter(torch.zeros(output_dim))
         self.width = c.history * output_dim + c.id_dim + c.genre_dim + c.mood_dim + c.activity_dim
         self.width += 2 * N_TIME * c.time + 16 * c.trends
-        self.layers = _layers((self.width, *c.hidden, output_dim), c.dropout)
+        self.layers = stacked((self.width, *c.hidden, output_dim), c.dropout)
         if c.history:
-            _quieten(self.layers[-1])
+            quieten(self.layers[-1])
 
     def forward(self, users: UserBatch, pooled: Tensor) -> Tensor:
         """Vectors ``(B, D)``.
@@ -336,50 +390,6 @@ def check_widths(network: TwoTower, config: TwoTowerConfig, sizes: Sizes) -> Non
     item, user = network.item.width, network.user.width
     if config == TwoTowerConfig(form="documented") and (item - sizes.text_dim, user) != (108, 92):
         raise ValueError(f"the documented towers read 492 and 92 columns, these {item} and {user}")
-
-
-def _layers(widths: tuple[int, ...], dropout: tuple[float, ...]) -> nn.Sequential:
-    """Linear layers with ReLU and dropout between them; the last one is linear alone."""
-    layers: list[nn.Module] = []
-    for place, (n_in, n_out) in enumerate(pairwise(widths)):
-        layers.append(nn.Linear(n_in, n_out))
-        if place < len(dropout):
-            layers += [nn.ReLU(), nn.Dropout(dropout[place])]
-    return nn.Sequential(*layers)
-
-
-def _quieten(*layers: nn.Module) -> None:
-    """Make a layer's output small, yet not 0: the direction of a vector of zeros cannot be learned."""
-    with torch.no_grad():
-        for layer in layers:
-            for weight in layer.parameters():
-                weight.mul_(QUIET)
-
-
-def _bag(n_labels: int, width: int) -> nn.EmbeddingBag:
-    """Means of label embeddings; the row after the last is padding and counts for nothing."""
-    bag = nn.EmbeddingBag(n_labels + 1, width, mode="mean", padding_idx=n_labels)
-    nn.init.normal_(bag.weight, std=0.25)
-    with torch.no_grad():
-        bag.weight[n_labels] = 0.0
-    return bag
-
-
-def _weighted(n_labels: int, width: int) -> nn.EmbeddingBag:
-    """Weighted sums of label embeddings."""
-    bag = nn.EmbeddingBag(n_labels, width, mode="sum")
-    nn.init.normal_(bag.weight, std=0.25)
-    return bag
-
-
-def _table(n_rows: int, width: int, deviation: float, *, padded: bool = True) -> nn.Embedding:
-    """Embeddings; with padding row 0 is zeros, which stands for unknown, and stays so."""
-    table = nn.Embedding(n_rows, width, padding_idx=0 if padded else None)
-    nn.init.normal_(table.weight, std=deviation)
-    if padded:
-        with torch.no_grad():
-            table.weight[0] = 0.0
-    return table
 
 
 def _sums(table: nn.EmbeddingBag, bag: Bag) -> Tensor:
