@@ -72,14 +72,17 @@ def test_from_that_day_on_people_play_what_they_like_then_and_drop_what_they_did
         likes = liking(sudden, end)
         assert likes[there].mean() > likes[elsewhere].mean() + 0.4
 
-    def repeats(made: World) -> float:
-        """Share of later plays of what the same person had played in the first half."""
-        events = made.dataset.events.with_columns(day=pl.col("timestamp").dt.ordinal_day() - 1)
-        pairs = events.filter(pl.col("day") < DAY).select("user_row", "item_row").unique()
-        late = events.filter(pl.col("day") > DAY)
+    def kept(made: World) -> float:
+        """Share of later plays of favourites that the same person had played as one in the first half."""
+        plays = made.dataset.events.with_columns(
+            made.truth, day=pl.col("timestamp").dt.ordinal_day() - 1
+        ).filter(reason="favourite")
+        pairs = plays.filter(pl.col("day") < DAY).select("user_row", "item_row").unique()
+        late = plays.filter(pl.col("day") > DAY)
         return late.join(pairs, on=["user_row", "item_row"], how="semi").height / late.height
 
-    assert repeats(sudden) < 0.7 * repeats(plain)
+    # 0.06 and 0.52; with favourites that stay it is 0.33, since fewer of them fit the day's taste.
+    assert kept(sudden) < 0.25 * kept(plain)
 
 
 def test_a_gradual_change_comes_in_equal_steps_and_leaves_no_favourite() -> None:
