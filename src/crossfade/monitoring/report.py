@@ -257,7 +257,7 @@ def _missing(
         missing["calibration_error"] = "no list came with probabilities"
     elif "candidate_recall" not in there:
         missing["candidate_recall"] = "nothing was wanted after a list"
-    elif "loss" not in there:
+    if "hit" in there and "loss" not in there:
         missing["loss"] = "nothing was wanted after a list that it could have held"
     if "requests" not in there:
         missing["requests"] = "no service on this database counted a request in this time"
