@@ -34,6 +34,7 @@ BENCHMARKS = (
     "service",
     "service_memory",
     "monitoring",
+    "concept_drift",
     "batch",
     "two_stage",
 )

@@ -13,6 +13,7 @@ from crossfade.errors import ConfigError, StoreError
 from crossfade.hybrid import HybridModel
 from crossfade.monitoring import Measure, MonitorConfig, MonitorReport, monitor
 from crossfade.monitoring.replay import events_done, lists_shown
+from crossfade.monitoring.report import MIN_EARLIER
 from crossfade.online import LiveSystem
 from crossfade.rng import generator
 from crossfade.store.log import Answered, Impression, Log, NewEvent, StoredReport
@@ -68,7 +69,7 @@ def test_everything_that_can_be_measured_is(report: MonitorReport, served: Serve
         "psi", "energy", "session_shift", "session_spread", "session_outside", "completeness", "unknown",
         "audio_confidence", "audio_guessed", "decisiveness", "weight", "creators", "repeat_creator", "genres",
         "within_lists", "list_length", "method", "hit", "calibration_error", "brier", "probability", "wanted",
-        "candidate_recall",
+        "candidate_recall", "loss", "loss_change",
     }  # fmt: skip
     assert set(report.missing) == {"adaptation_gain", "neighbour_overlap", "requests"}
     assert report.n_lists == report.n_with_features == len(served[0])
@@ -163,6 +164,47 @@ def test_hits_are_counted_by_hand(model: HybridModel, place: Path, served: Serve
     assert of(found, "hit", "places").value == pytest.approx(1 / 30)
     assert of(found, "candidate_recall").value == 1
     assert of(found, "candidate_recall").n == 1
+
+
+def test_lists_that_begin_to_miss_are_an_alert_in_every_report_and_a_better_world_is_none(
+    model: HybridModel, place: Path, served: Served
+) -> None:
+    # On one side of the middle people play the first item of their list, on the other one that was not on
+    # it and that they had not met.
+    lists = sorted(served[0], key=lambda one: one.time_us)
+    half = lists[len(lists) // 2].time_us // DAY_US * DAY_US
+    until = UNTIL + 3 * DAY_US
+    dataset = model.dataset
+
+    def played(one: Impression, hit: bool) -> NewEvent:
+        met = dataset.queries([dataset.user_ids.row(one.user_id or "")]).item_row
+        away = {*dataset.item_ids.decode(met), *(item.item_id for item in one.items)}
+        other = next(name for name in dataset.item_ids.ids if name not in away)
+        return NewEvent(one.items[0].item_id if hit else other, one.time_us + 1, one.user_id)
+
+    rules = [{**rule.model_dump(), "min_n": 15} for rule in CONFIG.rules]
+    config = MonitorConfig(**{**CONFIG.model_dump(), "rules": rules, "concept_delta": 0.5})
+    for worse in (True, False):
+        events = [played(one, (one.time_us < half) == worse) for one in lists]
+        with log_of(place, events, lists) as log:
+            # Only the second half is reported on: what was before is looked at all the same.
+            first = monitor(log, model, half, until, config=config)
+            for at in range(MIN_EARLIER):
+                text = first.model_dump_json()
+                log.monitoring.add_report(StoredReport(until - 1 - at, model.version, text))
+            again = monitor(log, model, half, until, config=config)
+        for found in (first, again):
+            assert found.concept is not None
+            assert found.concept.changed_us == half
+            assert of(found, "loss_change", "lists").value == (1 if worse else -1)
+            assert of(found, "loss", "lists").value == (1 if worse else 0)
+            assert ("concept_drift" in {one.rule for one in found.alerts}) == worse
+        assert of(again, "loss", "lists").n_usual == MIN_EARLIER
+
+
+def test_a_report_from_before_losses_were_followed_can_still_be_read(report: MonitorReport) -> None:
+    old = report.model_dump_json(exclude={"concept"})
+    assert MonitorReport.read(old) == report.model_copy(update={"concept": None})
 
 
 def test_what_is_usual_for_outcomes_comes_from_earlier_reports(

@@ -125,6 +125,7 @@ def report_lines(report: "MonitorReport") -> Iterator[str]:
         if name in MANY and len(found) > N_LARGEST:
             yield f"  … and {len(found) - N_LARGEST} smaller ones"
     yield ""
+    yield from _losses(report)
     for name, why in report.missing.items():
         yield f"not measured: {name}: {why}"
     for alert in report.alerts:
@@ -135,6 +136,21 @@ def report_lines(report: "MonitorReport") -> Iterator[str]:
         )
     if not report.alerts:
         yield "no rule is broken"
+
+
+def _losses(report: "MonitorReport") -> Iterator[str]:
+    """Mean loss of each day with an outcome, and since when it is another."""
+    from crossfade.data.dataset import to_datetime
+
+    if report.concept is None or not report.concept.days:
+        return
+    yield "loss of lists by day (people):"
+    for day in report.concept.days:
+        yield f"  {to_datetime(day.day_us):%Y-%m-%d} {day.loss:.3f} ({day.n:,})"
+    changed_us = report.concept.changed_us
+    if changed_us is not None:
+        yield f"  another mean since {to_datetime(changed_us):%Y-%m-%d}"
+    yield ""
 
 
 def _line(one: "Measure") -> str:

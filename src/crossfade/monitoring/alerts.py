@@ -67,6 +67,13 @@ RULES: tuple[Rule, ...] = (
     Rule(name="candidates_miss", measure="candidate_recall", below=True, severity="critical"),
     Rule(name="fewer_hits", measure="hit", below=True, severity="critical"),
     Rule(
+        name="concept_drift",
+        measure="loss_change",
+        above=True,
+        at_least=0.0,
+        severity="critical",
+    ),
+    Rule(
         name="out_of_calibration",
         measure="calibration_error",
         above=True,

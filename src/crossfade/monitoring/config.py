@@ -2,6 +2,7 @@
 
 from crossfade.config import Field, Settings
 from crossfade.monitoring.alerts import RULES, Rule
+from crossfade.types import MICROSECONDS_PER_DAY
 
 
 class MonitorConfig(Settings):
@@ -29,6 +30,18 @@ class MonitorConfig(Settings):
     recall_lists: int = Field(
         200, ge=0, description="Lists whose candidates are made again, to see what they hold."
     )
+    concept_days: float = Field(
+        28.0,
+        gt=0,
+        description="How far back losses of lists are followed, day by day, as long as the version serves: a "
+        "change of their mean is looked for.",
+    )
+    concept_delta: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="At most this share of days find a change of the mean loss where there is none; far fewer do.",
+    )
     overlap_items: int = Field(500, ge=1, description="Items whose neighbours are compared.")
     neighbours: int = Field(10, ge=1, description="Neighbours of each.")
     resamples: int = Field(300, ge=1, description="Draws of all people behind each interval.")
@@ -42,3 +55,8 @@ class MonitorConfig(Settings):
     rules: tuple[Rule, ...] = Field(
         RULES, description="What is an alert; a list here takes the place of all."
     )
+
+    @property
+    def horizon_us(self) -> int:
+        """How long an outcome may take."""
+        return round(self.attribution_hours * MICROSECONDS_PER_DAY / 24)

@@ -14,6 +14,7 @@ from crossfade.monitoring.config import MonitorConfig
 from crossfade.monitoring.embedding import neighbour_overlap
 from crossfade.monitoring.facts import Facts
 from crossfade.monitoring.inputs import drift, normalisation, pooled, samples
+from crossfade.monitoring.losses import Concept, follow
 from crossfade.monitoring.means import means
 from crossfade.monitoring.measure import Measure, mean_over_people
 from crossfade.monitoring.outcomes import candidate_recall, outcomes
@@ -24,9 +25,6 @@ from crossfade.monitoring.window import Lists, People, Window, acts_of, lists_of
 from crossfade.online import Ask, LiveSystem, as_event
 from crossfade.rng import generator
 from crossfade.store.log import Impression, Log
-from crossfade.types import MICROSECONDS_PER_DAY
-
-HOUR_US = MICROSECONDS_PER_DAY // 24
 
 MIN_EARLIER = 3
 """Reports of a version before anything is called usual for outcomes."""
@@ -53,6 +51,8 @@ class MonitorReport(BaseModel):
     missing: dict[str, str]
     """What could not be measured, and why."""
     alerts: tuple[Alert, ...]
+    concept: Concept | None = None
+    """Losses by day; None in reports from before these were told."""
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -120,6 +120,8 @@ def monitor(
     compared, each = _compared(now, usual, facts, config, seed)
     came = _outcomes(now, until_us, live, _asks(log, shown), facts=facts, config=config, seed=seed)
     came += traffic(log.traffic.between(since_us, until_us))
+    concept, loss, change = follow(log, facts, since_us, until_us, config=config, seed=seed)
+    came += loss
     if previous is not None:
         came += _overlap(previous, model, config, generator(seed, "monitoring.overlap"))
     judged = {rule.measure for rule in config.rules}
@@ -127,7 +129,8 @@ def monitor(
     share = config.false_alarms / max(2, n_judged)
     # A version has seen the outcomes in its own log, so what is usual for them was measured since.
     since = earlier if len(earlier) >= MIN_EARLIER else []
-    measures = with_usual(compared, each, share) + with_usual(came, since, share)
+    # A change is none the less one for having been told before: nothing is usual for it.
+    measures = [*with_usual(compared, each, share), *with_usual(came, since, share), *change]
     methods = log.monitoring.methods(model.version, since_us, until_us)
     return MonitorReport(
         version=model.version,
@@ -142,6 +145,7 @@ def monitor(
         measures=tuple(measures),
         missing=_missing(measures, lists, facts, usual, previous),
         alerts=tuple(broken(measures, config.rules, earlier)),
+        concept=concept,
     )
 
 
@@ -174,7 +178,7 @@ def _outcomes(
     seed: int,
 ) -> list[Measure]:
     """What came of lists, and what their candidates held."""
-    horizon_us = round(config.attribution_hours * HOUR_US)
+    horizon_us = config.horizon_us
     days = facts.calibrated_days
     blocks = None if days is None else config.attribution_hours / 24 / days
     rng = generator(seed, "monitoring.outcomes")
@@ -253,6 +257,8 @@ def _missing(
         missing["calibration_error"] = "no list came with probabilities"
     elif "candidate_recall" not in there:
         missing["candidate_recall"] = "nothing was wanted after a list"
+    if "hit" in there and "loss" not in there:
+        missing["loss"] = "nothing was wanted after a list that it could have held"
     if "requests" not in there:
         missing["requests"] = "no service on this database counted a request in this time"
     if facts.audio_confidence is None:

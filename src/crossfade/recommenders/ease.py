@@ -8,12 +8,13 @@ from crossfade.data import Dataset, Queries
 from crossfade.errors import ConfigError
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of, weighted_items
 from crossfade.recommenders.base import Recommender, mask_unscorable
+from crossfade.recommenders.fading import FadingConfig, faded_evidence
 from crossfade.recommenders.history import HistoryConfig, weighted_history
-from crossfade.recommenders.kernels import counted, weighted_sums
+from crossfade.recommenders.kernels import weighted_sums
 from crossfade.types import Arrays, Bools, Csr, Doubles, Floats, Rows
 
 
-class EASEConfig(HistoryConfig):
+class EASEConfig(FadingConfig, HistoryConfig):
     """How strongly the item-to-item weights are held back."""
 
     regularisation: float = Field(
@@ -44,8 +45,9 @@ class EASE(Recommender[EASEConfig]):
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         supported = np.argsort(-self.support, kind="stable")[: np.count_nonzero(self.support)]
         self._kept: Rows = np.sort(supported[: self.config.max_items]).astype(np.int32)
-        by_user = counted(dataset.interactions(), self.config.counting)
-        self._weights = ease_weights(Csr(by_user[:, self._kept]), self.config.regularisation)
+        config = self.config
+        by_user = faded_evidence(dataset, config.counting, config.half_life_days)
+        self._weights = ease_weights(Csr(by_user[:, self._kept]), config.regularisation)
 
     @property
     def notices(self) -> tuple[str, ...]:

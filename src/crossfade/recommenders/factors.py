@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from crossfade.config import Field, Settings
+from crossfade.config import Field
 from crossfade.data import Dataset, Queries
 from crossfade.recommenders.attribution import Attribution, of_parts, rest_of
 from crossfade.recommenders.base import (
@@ -15,10 +15,10 @@ from crossfade.recommenders.base import (
     answerable,
     mask_unscorable,
 )
+from crossfade.recommenders.fading import FadingConfig, faded_evidence
 from crossfade.recommenders.kernels import (
     Counting,
     cosines,
-    counted,
     counted_values,
     csr_parts,
     gram,
@@ -27,7 +27,7 @@ from crossfade.recommenders.products import Tiled, whole_products
 from crossfade.types import Arrays, Csr, CsrParts, Floats, Rows
 
 
-class FactorConfig(Settings):
+class FactorConfig(FadingConfig):
     """Settings of confidence-weighted factor models.
 
     A pair with summed strength s has target 1 and confidence 1 + alpha × evidence(s),
@@ -110,7 +110,8 @@ class FactorRecommender(Recommender[C]):
         """
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:
-        evidence = counted(dataset.interactions(), self.config.counting)
+        config = self.config
+        evidence = faded_evidence(dataset, config.counting, config.half_life_days)
         if evidence.nnz:
             self._user, self._item = self._train(evidence, rng)
         else:

@@ -9,10 +9,10 @@ from crossfade.features.items import creator_pairs
 from crossfade.recommenders.attribution import Attribution, corner, of_parts, weighted_items
 from crossfade.recommenders.base import Recommender
 from crossfade.recommenders.content import inverse_frequency
+from crossfade.recommenders.fading import faded_evidence
 from crossfade.recommenders.history import weighted_history
 from crossfade.recommenders.item_knn import ItemKNNConfig, nearest_items, vote_weights
 from crossfade.recommenders.kernels import (
-    counted,
     factor_products,
     transposed,
     weighted_sparse_sums,
@@ -59,7 +59,8 @@ class GenreItemKNN(Recommender[GenreItemKNNConfig]):
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
         config = self.config
-        by_user = vote_weights(counted(dataset.interactions(), config.counting), config.weighting)
+        evidence = faded_evidence(dataset, config.counting, config.half_life_days)
+        by_user = vote_weights(evidence, config.weighting)
         self._neighbours = nearest_items(by_user, config.n_neighbours, config.shrink)
         self._labels = ItemLabels.of(dataset)
         self._creators = _creators(dataset)

@@ -16,9 +16,9 @@ from crossfade.recommenders.attribution import (
     weighted_items,
 )
 from crossfade.recommenders.base import Recommender, mask_unscorable
+from crossfade.recommenders.fading import FadingConfig, faded_evidence
 from crossfade.recommenders.history import HistoryConfig, weighted_parts
 from crossfade.recommenders.kernels import (
-    counted,
     csr_parts,
     sparse_sums,
     transposed,
@@ -27,7 +27,7 @@ from crossfade.threads import over
 from crossfade.types import Arrays, Csr, Floats, Ints, Rows
 
 
-class ItemKNNConfig(HistoryConfig):
+class ItemKNNConfig(FadingConfig, HistoryConfig):
     """Which items count as neighbours."""
 
     n_neighbours: int = Field(200, ge=1, description="Nearest items kept for each item.")
@@ -60,10 +60,10 @@ class ItemKNN(Recommender[ItemKNNConfig]):
     attribution = "linear"
 
     def _fit(self, dataset: Dataset, rng: np.random.Generator) -> None:  # noqa: ARG002
-        by_user = vote_weights(
-            counted(dataset.interactions(), self.config.counting), self.config.weighting
-        )
-        self._neighbours = nearest_items(by_user, self.config.n_neighbours, self.config.shrink)
+        config = self.config
+        evidence = faded_evidence(dataset, config.counting, config.half_life_days)
+        by_user = vote_weights(evidence, config.weighting)
+        self._neighbours = nearest_items(by_user, config.n_neighbours, config.shrink)
 
     def _score(self, queries: Queries) -> Floats:
         neighbours = self._kept_parts(self._neighbours)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import Literal
 
 from crossfade.config import Field, Settings
 
@@ -68,6 +69,23 @@ KINDS = (
 """Shares sum to 1, and so do the reasons of each kind."""
 
 
+class TasteChange(Settings):
+    """A time at which listeners come to like something else, and what they do not like any more they drop."""
+
+    day: int = Field(ge=0, description="Day of the log on which it begins, from 0.")
+    over_days: int = Field(
+        1,
+        ge=1,
+        description="Days it takes: with 1 it is sudden, with more it comes in equal steps.",
+    )
+    share: float = Field(1.0, ge=0, le=1, description="Share of the listeners whom it befalls.")
+    what: Literal["tastes", "genres"] = Field(
+        "tastes",
+        description="tastes: everybody gets a taste of their own anew, common only to their community. genres: "
+        "whoever liked one genre now likes another, the same for all, so other genres are popular.",
+    )
+
+
 class WorldConfig(Settings):
     """Size and character of the synthetic world."""
 
@@ -109,6 +127,9 @@ class WorldConfig(Settings):
     )
     drift: float = Field(
         1.0, ge=0, le=2, description="Multiplies the taste drift of every kind; 0 switches it off."
+    )
+    taste_change: TasteChange | None = Field(
+        None, description="A change of tastes at a declared time; unset: none beside the drift."
     )
 
     @classmethod

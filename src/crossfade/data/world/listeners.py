@@ -59,8 +59,8 @@ def make_listeners(config: WorldConfig, rng: np.random.Generator) -> Listeners:
         first_day=first_day,
         sessions_per_day=np.zeros(n),
         peak_hour=np.where(rng.random(n) < 0.3, rng.normal(8, 1, n), rng.normal(19, 2, n)) % 24,
-        taste_start=_taste(config, community, sharpness, rng),
-        taste_goal=_taste(config, rng.integers(config.n_communities, size=n), sharpness, rng),
+        taste_start=draw_taste(config, community, sharpness, rng),
+        taste_goal=draw_taste(config, rng.integers(config.n_communities, size=n), sharpness, rng),
         drift=(np.array([k.drift for k in KINDS])[kind] * config.drift)
         .clip(0, 1)
         .astype(np.float32),
@@ -80,7 +80,7 @@ def _kinds(n: int, rng: np.random.Generator) -> Ints:
     return rng.permutation(np.searchsorted(edges[:-1], (np.arange(n) + 0.5) / n))
 
 
-def _taste(
+def draw_taste(
     config: WorldConfig, community: Ints, sharpness: Doubles, rng: np.random.Generator
 ) -> Taste:
     """Half of a taste is shared with the community, half is one's own."""

@@ -7,7 +7,7 @@ import numpy as np
 from crossfade.data.world.catalogue import Tracks
 from crossfade.data.world.shelves import Shelves
 from crossfade.data.world.taste import Taste, one_of, utility
-from crossfade.types import Ints, Rows, Times
+from crossfade.types import Doubles, Ints, Rows, Times
 
 N_FAVOURITES = 40
 N_RECENT = 30
@@ -64,10 +64,14 @@ class Memory:
         return np.where((known > 0) & (self.recent_us[user, place] < before_us), item, -1)
 
     def refresh_favourites(
-        self, day: int, taste: Taste, tracks: Tracks, shelves: Shelves, rng: np.random.Generator
+        self,
+        share: float | Doubles,
+        taste: Taste,
+        tracks: Tracks,
+        shelves: Shelves,
+        rng: np.random.Generator,
     ) -> None:
-        """Some favourites give way to new ones; on the first day all are found."""
-        share = 1.0 if day == 0 else FAVOURITE_TURNOVER
+        """A share of favourites, of all or of each listener ``(n, 1)``, gives way to new ones."""
         user, slot = np.nonzero(rng.random(self.favourite.shape) < share)
         genre = one_of(np.exp(taste.genre), np.repeat(user[:, None], N_TRIED, axis=1), rng)
         found = shelves.popular.draw(genre, rng)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from crossfade.data.world.catalogue import Tracks
+from crossfade.data.world.change import Change
 from crossfade.data.world.choice import Sessions, Today, choose
 from crossfade.data.world.config import WorldConfig
 from crossfade.data.world.listeners import Listeners
-from crossfade.data.world.memory import Memory
+from crossfade.data.world.memory import FAVOURITE_TURNOVER, Memory
 from crossfade.data.world.shelves import Shelves
-from crossfade.types import MICROSECONDS_PER_DAY, Bools, Floats, Ints, Rows, Times
+from crossfade.types import MICROSECONDS_PER_DAY, Bools, Doubles, Floats, Ints, Rows, Times
 
 MINUTE_US = 60_000_000
 WEEKDAY = (0.85, 0.85, 0.9, 0.95, 1.2, 1.3, 0.95)
@@ -66,7 +67,11 @@ class Plays:
 
 
 def simulate(
-    config: WorldConfig, tracks: Tracks, listeners: Listeners, rng: np.random.Generator
+    config: WorldConfig,
+    tracks: Tracks,
+    listeners: Listeners,
+    change: Change | None,
+    rng: np.random.Generator,
 ) -> Plays:
     """Let everybody listen for ``config.n_days`` days.
 
@@ -78,14 +83,20 @@ def simulate(
     days: list[Plays] = []
     n_sessions = 0
     for day in range(config.n_days):
+        taste = listeners.taste(day / max(1, config.n_days - 1))
+        turnover: float | Doubles = FAVOURITE_TURNOVER
+        if change is not None:
+            taste = change.at(taste, day)
+            turnover = np.maximum(turnover, change.dropped(day))[:, None]
         today = Today(
             day=day,
             tracks=tracks,
             listeners=listeners,
-            taste=listeners.taste(day / max(1, config.n_days - 1)),
+            taste=taste,
             shelves=Shelves.on(day, tracks),
         )
-        memory.refresh_favourites(day, today.taste, tracks, today.shelves, rng)
+        found = turnover if day else 1.0
+        memory.refresh_favourites(found, taste, tracks, today.shelves, rng)
         sessions = _sessions(day, midnight_us + day * MICROSECONDS_PER_DAY, listeners, rng)
         if not len(sessions.user_row):
             continue

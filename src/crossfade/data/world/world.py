@@ -9,6 +9,7 @@ from crossfade.data.dataset import Dataset
 from crossfade.data.schema import TIMESTAMP
 from crossfade.data.target import Target
 from crossfade.data.world.catalogue import Tracks, make_items, make_tracks
+from crossfade.data.world.change import Change, make_change
 from crossfade.data.world.config import KINDS, REASONS, WorldConfig
 from crossfade.data.world.listeners import Listeners, make_listeners
 from crossfade.data.world.simulation import DEVICES, Plays, simulate
@@ -27,7 +28,8 @@ class World:
             ``skip_probability``.
         listeners: One row per user row: ``kind``, ``community``, ``first_day``, ``peak_hour``
             (UTC), ``drift`` (share of the way to another taste gone by the last day) and the
-            log-preferences at both ends, ``genre_start``, ``genre_goal``, ``scene_start`` ….
+            log-preferences at both ends, ``genre_start``, ``genre_goal``, ``scene_start`` …. With a
+            change of tastes also ``changes`` (whom it befalls) and ``genre_after`` ….
         tracks: One row per item row: ``artist``, ``scene``, ``appeal``, ``release_day``,
             ``genre_vector`` and ``mood_vector`` (both sum to 1), ``audio`` (complete, in the
             order of `AUDIO_FEATURES`).
@@ -50,7 +52,8 @@ def make_world(config: WorldConfig | None = None, seed: int = 0) -> World:
     config = config if config is not None else WorldConfig()
     tracks = make_tracks(config, generator(seed, "world.tracks"))
     listeners = make_listeners(config, generator(seed, "world.listeners"))
-    plays = simulate(config, tracks, listeners, generator(seed, "world.plays"))
+    change = make_change(config, listeners, generator(seed, "world.change"))
+    plays = simulate(config, tracks, listeners, change, generator(seed, "world.plays"))
     width = len(str(config.n_listeners - 1))
     names = [reason.value for reason in REASONS]
     # Padded numbers sort like the numbers themselves, so row 17 is listener 17.
@@ -73,7 +76,7 @@ def make_world(config: WorldConfig | None = None, seed: int = 0) -> World:
                 "skip_probability": plays.skip_probability,
             }
         ),
-        listeners=_listener_frame(listeners),
+        listeners=_listener_frame(listeners, change),
         tracks=_track_frame(config, tracks),
     )
 
@@ -101,10 +104,10 @@ def _friends(listeners: Listeners) -> pl.DataFrame:
     return pl.DataFrame({"user_row": user.astype(np.int32), "friend_row": friend})
 
 
-def _listener_frame(listeners: Listeners) -> pl.DataFrame:
+def _listener_frame(listeners: Listeners, change: Change | None) -> pl.DataFrame:
     kinds = [kind.name for kind in KINDS]
     start, goal = listeners.taste_start, listeners.taste_goal
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "user_row": np.arange(len(listeners.kind), dtype=np.int32),
             "kind": pl.Series(kinds).gather(listeners.kind),
@@ -116,6 +119,10 @@ def _listener_frame(listeners: Listeners) -> pl.DataFrame:
             **{f"{name}_goal": getattr(goal, name) for name in ("genre", "scene", "mood")},
         }
     )
+    if change is None:
+        return frame
+    after = {f"{name}_after": getattr(change.taste, name) for name in ("genre", "scene", "mood")}
+    return frame.with_columns(changes=pl.Series(change.befallen), **pl.DataFrame(after).to_dict())
 
 
 def _track_frame(config: WorldConfig, tracks: Tracks) -> pl.DataFrame:

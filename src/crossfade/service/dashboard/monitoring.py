@@ -44,7 +44,16 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "What came of the lists",
         "Of those old enough to have an outcome.",
-        ("hit", "candidate_recall", "calibration_error", "probability", "wanted", "brier"),
+        (
+            "hit",
+            "loss",
+            "loss_change",
+            "candidate_recall",
+            "calibration_error",
+            "probability",
+            "wanted",
+            "brier",
+        ),
     ),
     ("Against the version before", "Neighbours that both share.", ("neighbour_overlap",)),
 )
