@@ -35,6 +35,7 @@ BENCHMARKS = (
     "service_memory",
     "monitoring",
     "concept_drift",
+    "transfer",
     "batch",
     "two_stage",
 )

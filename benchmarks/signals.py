@@ -35,19 +35,22 @@ class Block:
     test: LabelledSignals
 
 
-def read_set(data: Path, name: str, folder: Path | None = None) -> Dataset:
+def read_set(
+    data: Path, name: str, folder: Path | None = None, part_of: str | None = None
+) -> Dataset:
     """A set, imported by its mapping in ``configs/``.
 
     Args:
         data: Where the sets are.
         name: Of the set.
         folder: Where to import to; None imports to a folder that is removed again.
+        part_of: Folder of the data, where it is not named after the set.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as for_now:
-            return read_set(data, name, Path(for_now))
+            return read_set(data, name, Path(for_now), part_of)
     mapping = load_toml(ImportMapping, ROOT / "configs" / f"{name}.toml")
-    import_table(mapping, folder / name, root=data / name, now=datetime.now(UTC))
+    import_table(mapping, folder / name, root=data / (part_of or name), now=datetime.now(UTC))
     return load_dataset(folder / name)
 
 

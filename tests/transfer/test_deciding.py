@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.transfer.conftest import CONFIG, lists
@@ -14,10 +15,10 @@ from typer.testing import CliRunner
 from crossfade.cli.app import app
 from crossfade.data import Dataset, save_dataset
 from crossfade.errors import BundleError, ConfigError, DataError
-from crossfade.fusion.few_shot.network import Lists, neutral
+from crossfade.fusion.few_shot.network import Lists, loss, losses, neutral
 from crossfade.hybrid import HybridModel
 from crossfade.transfer.case import Case
-from crossfade.transfer.decision import weigh
+from crossfade.transfer.decision import Judged, weigh
 from crossfade.transfer.exporting import load_knowledge, save_knowledge
 from crossfade.transfer.facts import Record
 from crossfade.transfer.gradients import GradientBased
@@ -29,18 +30,21 @@ from crossfade.transfer.similarity import proxy_distance
 from crossfade.transfer.tasks import Support
 
 
-def _judged(n: int, **gain: float) -> dict[str, np.ndarray]:
+def _judged(n: int, **gain: float) -> dict[str, Judged]:
+    """What was found on n lists: options foretell so many nats better than starting from nothing."""
     rng = np.random.default_rng(0)
-    base = rng.uniform(0, 0.4, n)
-    return {
-        one.name: base * (1 + gain.get(one.name, -0.2)) + 0.02 * rng.normal(size=n)
-        for one in OPTIONS
-    }
+    loss = rng.uniform(3, 6, n)
+    found = {}
+    for one in OPTIONS:
+        better = gain.get(one.name, 0.0 if one.name == "scratch" else -0.3)
+        noise = 0.2 * rng.normal(size=n) * (one.name != "scratch")
+        found[one.name] = Judged(loss - better + noise, np.full(n, 0.1))
+    return found
 
 
 def test_what_is_clearly_better_is_carried_and_its_gain_is_told() -> None:
-    decision = weigh(_judged(500, source_as_is=0.3, scratch_gate=0.0), OPTIONS, CONFIG)
-    assert (decision.verdict, decision.option) == ("transfer", "source_as_is")
+    decision = weigh(_judged(500, source_as_is=0.3), OPTIONS, CONFIG)
+    assert (decision.verdict, decision.option, decision.n) == ("transfer", "source_as_is", 500)
     chosen = decision.chosen
     assert chosen.gain is not None
     assert chosen.low is not None
@@ -49,32 +53,55 @@ def test_what_is_clearly_better_is_carried_and_its_gain_is_told() -> None:
 
 
 def test_where_every_source_misleads_nothing_is_carried() -> None:
-    decision = weigh(_judged(500, scratch_best=0.0), OPTIONS, CONFIG)
-    assert (decision.verdict, decision.option) == ("not", "scratch_best")
+    decision = weigh(_judged(500), OPTIONS, CONFIG)
+    assert (decision.verdict, decision.option) == ("not", "scratch")
+
+
+def test_a_tie_goes_to_starting_from_nothing() -> None:
+    judged = _judged(50)
+    same = dict.fromkeys(judged, judged["scratch"])
+    assert weigh(same, OPTIONS, CONFIG).verdict == "not"
 
 
 @given(n=st.integers(2, 40), gain=st.floats(-0.5, 0.5))
 def test_the_fewer_lists_the_less_a_gain_is_believed(n: int, gain: float) -> None:
-    base = np.tile([0.1, 0.5], n)
-    wave = np.tile([0.1, -0.1], n)
-    judged = {one.name: base.copy() for one in OPTIONS}
-    judged["fine_tuned"] = base * (1 + gain) + wave
-    few = {name: values[: n + n % 2] for name, values in judged.items()}
     gains = []
-    for part in (few, judged):
-        told = {one.name: one.gain for one in weigh(part, OPTIONS, CONFIG).standings}["fine_tuned"]
+    for length in (2 * n, 20 * n):
+        loss = np.full(length, 4.0)
+        judged = {one.name: Judged(loss, loss) for one in OPTIONS}
+        wave = np.tile([0.3, -0.3], length // 2)
+        judged["fine_tuned"] = Judged(loss - gain + wave, loss)
+        told = {one.name: one.gain for one in weigh(judged, OPTIONS, CONFIG).standings}[
+            "fine_tuned"
+        ]
         assert told is not None
+        assert abs(told) <= abs(gain) + 1e-9
         gains.append(abs(told))
     assert gains[0] <= gains[1] + 1e-12
 
 
+def test_lists_that_want_nothing_that_can_be_scored_do_not_decide() -> None:
+    judged = _judged(500, source_as_is=0.3)
+    for one in judged.values():
+        one.loss[:400] = np.nan
+    decision = weigh(judged, OPTIONS, CONFIG)
+    assert (decision.n, decision.option) == (100, "source_as_is")
+
+
 def test_an_option_with_nothing_to_offer_is_not_chosen_and_has_no_numbers() -> None:
     judged = _judged(50)
-    judged["gradient_based"] = np.full(50, np.nan)
+    judged["gradient_based"] = Judged(np.full(50, np.nan), np.full(50, np.nan))
     decision = weigh(judged, OPTIONS, CONFIG)
     silent = next(one for one in decision.standings if one.name == "gradient_based")
     assert (silent.quality, silent.gain, silent.low) == (None, None, None)
     assert decision.option != "gradient_based"
+
+
+def test_losses_of_lists_have_the_loss_as_their_mean() -> None:
+    given_lists, flat = Lists.of(lists(0)), np.random.default_rng(1).normal(size=10)
+    each = losses(flat, given_lists)
+    assert np.isnan(each).sum() == len(given_lists) - given_lists.n_teaching
+    assert np.nanmean(each) == pytest.approx(float(loss(torch.from_numpy(flat), given_lists)))
 
 
 def test_without_a_source_only_scratch_competes_l19(target: Dataset) -> None:

@@ -103,10 +103,11 @@ def _knowledge(path: Path, settings: "TransferConfig", seed: int) -> "Knowledge"
     return Knowledge.of(load_dataset(path), settings, seed)
 
 
+BETTER = "{option} is expected to foretell {gain} nats per list better than starting from nothing"
 SENTENCES = {
-    "transfer": "transfer: {option} is expected to gain {gain} over {reference}",
-    "partly": "transfer partly: {option} is expected to gain {gain} over {reference}",
-    "not": "do not transfer: nothing that was carried did better than {reference}",
+    "transfer": f"transfer: {BETTER}",
+    "partly": f"transfer partly: {BETTER}",
+    "not": "do not transfer: nothing that was carried foretells the target better than starting from nothing",
 }
 
 
@@ -123,31 +124,22 @@ def lines(found: "Transfer") -> list[str]:
         told.append(
             f"source {one.source}: distance {distance}, foretells the target by {foretells}"
         )
-    told.append(f"{'option':<20}{'NDCG@10':>9}{'expected gain':>15}   95% interval")
+    told.append(f"{'option':<19}{'NDCG@10':>8}{'nats per list':>15}   95% interval")
     told += [_line(one) for one in decision.standings]
-    gain = "" if decision.chosen.gain is None else _percent(decision.chosen.gain)
-    interval = _interval(decision.chosen)
-    sentence = SENTENCES[decision.verdict].format(
-        option=decision.option, gain=f"{gain} {interval}".strip(), reference=decision.reference
-    )
-    return [*told, sentence]
+    chosen = decision.chosen
+    gain = "" if chosen.gain is None else f"{chosen.gain:+.3f} {_interval(chosen)}"
+    return [*told, SENTENCES[decision.verdict].format(option=decision.option, gain=gain)]
 
 
 def _line(one: "Standing") -> str:
     if one.quality is None:
-        return f"{one.name:<20}{'-':>9}{'-':>15}   nothing to offer here"
-    gain = "-" if one.gain is None else _percent(one.gain)
-    return f"{one.name:<20}{one.quality:>9.4f}{gain:>15}   {_interval(one)}".rstrip()
+        return f"{one.name:<19}{'-':>8}{'-':>15}   nothing to offer here"
+    gain = "-" if one.gain is None else f"{one.gain:+.3f}"
+    return f"{one.name:<19}{one.quality:>8.4f}{gain:>15}   {_interval(one)}".rstrip()
 
 
 def _interval(one: "Standing") -> str:
-    if one.low is None or one.high is None:
-        return ""
-    return f"[{_percent(one.low)}, {_percent(one.high)}]"
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.1%}"
+    return "" if one.low is None or one.high is None else f"[{one.low:+.3f}, {one.high:+.3f}]"
 
 
 def as_facts(found: "Transfer") -> dict[str, object]:
@@ -159,7 +151,6 @@ def as_facts(found: "Transfer") -> dict[str, object]:
         "n_lists": decision.n,
         "verdict": decision.verdict,
         "option": decision.option,
-        "reference": decision.reference,
         "options": [vars(one) for one in decision.standings],
         "sources": [vars(one) for one in found.likenesses],
     }

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from crossfade.fusion.few_shot.network import Lists, loss
-from crossfade.transfer.case import Case, Gate, Option
+from crossfade.transfer.case import Case, Option
 from crossfade.types import Doubles
 
 
@@ -20,7 +20,7 @@ class FeatureAlignment(Option):
 
     name, verdict = "feature_alignment", "transfer"
 
-    def settle(self, case: Case) -> Gate:
+    def settle(self, case: Case) -> Doubles:
         """See `Option.settle`."""
         start = case.carried()
         n = case.lists.n_bases
@@ -40,7 +40,7 @@ class FeatureAlignment(Option):
             total = task + pull * ((apart * known).mean() + moved.square().sum())
             total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-        return Gate(in_front(torch.from_numpy(start), moved).detach().numpy())
+        return in_front(torch.from_numpy(start), moved).detach().numpy()
 
     def _moments(self, case: Case) -> Doubles:
         """Means and spreads of the nearest source, ``(2, S)``."""

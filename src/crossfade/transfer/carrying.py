@@ -3,7 +3,8 @@
 import numpy as np
 
 from crossfade.fusion.few_shot.network import learn
-from crossfade.transfer.case import Case, Gate, Option
+from crossfade.transfer.case import Case, Option
+from crossfade.types import Doubles
 
 
 class SourceAsIs(Option):
@@ -11,9 +12,9 @@ class SourceAsIs(Option):
 
     name, verdict = "source_as_is", "transfer"
 
-    def settle(self, case: Case) -> Gate:
+    def settle(self, case: Case) -> Doubles:
         """See `Option.settle`."""
-        return Gate(case.carried())
+        return case.carried()
 
 
 class ModelAgnostic(Option):
@@ -21,7 +22,7 @@ class ModelAgnostic(Option):
 
     name, verdict = "model_agnostic", "transfer"
 
-    def settle(self, case: Case) -> Gate:
+    def settle(self, case: Case) -> Doubles:
         """See `Option.settle`."""
         gates = np.stack(
             [
@@ -32,7 +33,7 @@ class ModelAgnostic(Option):
         starts = np.stack(
             [one.inner.parameters(case.domain, case.evidence) for one in case.sources]
         )
-        return Gate(case.trust(starts) @ gates)
+        return case.trust(starts) @ gates
 
 
 class PrototypeBased(Option):
@@ -40,7 +41,7 @@ class PrototypeBased(Option):
 
     name, verdict = "prototype_based", "transfer"
 
-    def settle(self, case: Case) -> Gate:
+    def settle(self, case: Case) -> Doubles:
         """See `Option.settle`."""
         gates = np.stack(
             [
@@ -48,7 +49,7 @@ class PrototypeBased(Option):
                 for one in case.sources
             ]
         )
-        return Gate(case.trust(gates) @ gates)
+        return case.trust(gates) @ gates
 
 
 class FineTuned(Option):
@@ -56,10 +57,8 @@ class FineTuned(Option):
 
     name, verdict = "fine_tuned", "partly"
 
-    def settle(self, case: Case) -> Gate:
+    def settle(self, case: Case) -> Doubles:
         """See `Option.settle`."""
         config = case.config
         start = case.carried()
-        return Gate(
-            learn(case.lists, start, pull=config.pull, n_steps=config.n_steps, rate=config.rate)
-        )
+        return learn(case.lists, start, pull=config.pull, n_steps=config.n_steps, rate=config.rate)

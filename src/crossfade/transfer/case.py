@@ -1,4 +1,4 @@
-"""What an option may look at, what it settles on, and what every option is."""
+"""What an option may look at, and what every option is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,13 +9,11 @@ import numpy as np
 import torch
 
 from crossfade.fusion.base import LabelledSignals
-from crossfade.fusion.few_shot.model import FewShotGate
 from crossfade.fusion.few_shot.network import Lists, loss
-from crossfade.fusion.static import StaticBlend
 from crossfade.transfer.config import TransferConfig
 from crossfade.transfer.knowledge import Knowledge
 from crossfade.transfer.tasks import Support
-from crossfade.types import Doubles, Floats, Ints
+from crossfade.types import Doubles, Ints
 
 Verdict = Literal["transfer", "partly", "not"]
 
@@ -69,22 +67,6 @@ class Case:
         return np.asarray(weight / weight.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class Gate:
-    """A blend that an option settled on: parameters of a few-shot gate, or fixed weights."""
-
-    parameters: Doubles | None = None
-    weights: Floats | None = None
-
-    def score(self, labelled: LabelledSignals) -> Floats:
-        """Blended scores, ``(B, L)``."""
-        signals = labelled.signals
-        if self.weights is not None:
-            return StaticBlend(self.weights).forward(signals).score
-        assert self.parameters is not None
-        return FewShotGate.carried(self.parameters, signals.columns).forward(signals).score
-
-
 class Option(ABC):
     """One of the things that compete.
 
@@ -97,5 +79,5 @@ class Option(ABC):
     verdict: ClassVar[Verdict]
 
     @abstractmethod
-    def settle(self, case: Case) -> Gate | None:
-        """The blend for a domain; None where this option has nothing to offer there."""
+    def settle(self, case: Case) -> Doubles | None:
+        """The few-shot gate for a domain, ``(P,)``; None where this option has nothing to offer there."""

@@ -71,6 +71,6 @@ class TransferConfig(Settings):
     usual_gain: float = Field(
         0.1,
         gt=0,
-        description="By how much carrying usually helps or harms, relative (standard deviation): what a target's "
-        "lists say of its gain is drawn towards none the more, the less sure they are against this.",
+        description="By how many nats per list carrying usually helps or harms (standard deviation): what a "
+        "target's lists say of its gain is drawn towards none the more, the less sure they are against this.",
     )

@@ -1,11 +1,14 @@
 """Whether to carry anything: all options compete on the target's own lists, and few lists say little."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
+from crossfade.fusion.few_shot.model import FewShotGate
+from crossfade.fusion.few_shot.network import Lists, losses
 from crossfade.transfer.case import Case, Option, Verdict
 from crossfade.transfer.config import TransferConfig
 from crossfade.transfer.facts import quality
@@ -17,6 +20,21 @@ from crossfade.types import Doubles
 SURE = 0.95
 """Of intervals."""
 
+FEWEST = 3
+"""Lists below which nothing is carried: their spread cannot be told."""
+
+
+class Judged(NamedTuple):
+    """What an option did on lists it had not learned from, ``(B,)`` each; NaN where it offered nothing.
+
+    Attributes:
+        loss: Nats it took to foretell what was wanted; NaN for lists that want nothing that can be scored.
+        quality: NDCG@10.
+    """
+
+    loss: Doubles
+    quality: Doubles
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -26,7 +44,8 @@ class Standing:
         name: Of the option.
         verdict: What choosing it means.
         quality: Mean NDCG@10; None where it had nothing to offer.
-        gain: What it is expected to gain over starting from nothing, relative, after shrinkage; None likewise.
+        gain: By how many nats per list it is expected to foretell better than starting from nothing,
+            after shrinkage; None where it had nothing to offer or too few lists tell.
         low: Lower end of the interval of that.
         high: Upper end.
     """
@@ -46,14 +65,12 @@ class Decision:
     Attributes:
         verdict: transfer, partly, or not.
         option: Name of what was chosen.
-        reference: Name of the best way to start from nothing.
-        standings: Of all options, in the order of `options.OPTIONS`.
+        standings: Of all options, starting from nothing first.
         n: Lists that decided.
     """
 
     verdict: Verdict
     option: str
-    reference: str
     standings: tuple[Standing, ...]
     n: int
 
@@ -71,8 +88,9 @@ def decide(
 ) -> Decision:
     """Let all options settle on some of the target's lists and be judged by the others, in turn.
 
-    The expected gain is drawn towards none by how much transfers usually gain or lose
-    (``config.usual_gain``): what a few dozen lists say may be chance. Ties go to starting from nothing.
+    Judged is how surely they foretell what was wanted: on a few dozen lists NDCG is mostly chance. The
+    expected gain is drawn towards none by how much carrying usually gains or loses
+    (``config.usual_gain``). Ties go to starting from nothing.
 
     Args:
         sources: What may be carried.
@@ -88,51 +106,50 @@ def cross_judged(
     support: Support,
     config: TransferConfig,
     rng: np.random.Generator,
-) -> dict[str, Doubles]:
-    """NDCG@10 of every list by each option that had not seen it, ``(B,)``; NaN where it offered nothing."""
+) -> dict[str, Judged]:
+    """Every list judged by each option that had not seen it, by name of the option."""
     options = competing(sources)
     n = len(support.lists)
     fold = rng.permutation(n) % min(config.n_folds, n)
-    judged = {option.name: np.full(n, np.nan) for option in options}
+    judged = {one.name: Judged(np.full(n, np.nan), np.full(n, np.nan)) for one in options}
     for number in range(fold.max() + 1):
         held = np.flatnonzero(fold == number)
         case = Case.of(sources, support, config, np.flatnonzero(fold != number))
         lists = support.lists.take(held)
+        tensors = Lists.of(lists)
         for option in options:
             gate = option.settle(case)
-            if gate is not None:
-                judged[option.name][held] = quality(gate.score(lists), lists)
+            if gate is None:
+                continue
+            score = FewShotGate.carried(gate, lists.signals.columns).forward(lists.signals).score
+            judged[option.name].loss[held] = losses(gate, tensors)
+            judged[option.name].quality[held] = quality(score, lists)
     return judged
 
 
 def weigh(
-    judged: dict[str, Doubles], options: Sequence[Option], config: TransferConfig
+    judged: Mapping[str, Judged], options: Sequence[Option], config: TransferConfig
 ) -> Decision:
-    """The decision from what `cross_judged` found."""
-    scratch = [option.name for option in options if option.verdict == "not"]
-    reference = max(scratch, key=lambda name: judged[name].mean())
-    base = judged[reference]
-    standings = tuple(_standing(option, judged[option.name], base, config) for option in options)
-    best = max(
-        (one for one in standings if one.gain is not None and one.verdict != "not"),
-        key=lambda one: one.gain or 0.0,
-        default=None,
-    )
-    if best is None or best.gain is None or best.gain <= 0:
-        return Decision("not", reference, reference, standings, len(base))
-    return Decision(best.verdict, best.name, reference, standings, len(base))
+    """The decision from what `cross_judged` found; the first option is starting from nothing."""
+    scratch = judged[options[0].name]
+    standings = tuple(_standing(one, judged[one.name], scratch, config) for one in options)
+    n = int(np.isfinite(scratch.loss).sum())
+    carried = [one for one in standings[1:] if one.gain is not None and one.gain > 0]
+    best = max(carried, key=lambda one: one.gain or 0.0, default=standings[0])
+    return Decision(best.verdict, best.name, standings, n)
 
 
-def _standing(option: Option, judged: Doubles, base: Doubles, config: TransferConfig) -> Standing:
-    if np.isnan(judged).any():  # in some fold it had nothing to offer
+def _standing(option: Option, judged: Judged, scratch: Judged, config: TransferConfig) -> Standing:
+    if np.isnan(judged.quality).any():  # in some fold it had nothing to offer
         return Standing(option.name, option.verdict, None, None, None, None)
-    mean, level = float(judged.mean()), float(base.mean())
-    if level == 0 or len(base) < 2:
-        return Standing(option.name, option.verdict, mean, 0.0, None, None)
-    apart = (judged - base) / level
+    mean = float(judged.quality.mean())
+    apart = scratch.loss - judged.loss
+    apart = apart[np.isfinite(apart)]
+    if len(apart) < FEWEST:
+        return Standing(option.name, option.verdict, mean, None, None, None)
     noise = float(apart.var(ddof=1)) / len(apart)
     usual = config.usual_gain**2
     believed = usual / (usual + noise)
     gain = believed * float(apart.mean())
-    half = float(ndtri((1 + SURE) / 2)) * np.sqrt(believed * noise)
+    half = float(ndtri((1 + SURE) / 2) * np.sqrt(believed * noise))
     return Standing(option.name, option.verdict, mean, gain, gain - half, gain + half)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from crossfade.fusion.few_shot.network import Lists, loss, n_parameters, neutral
-from crossfade.transfer.case import Case, Gate, Option
+from crossfade.transfer.case import Case, Option
 from crossfade.transfer.knowledge import Bowl
 from crossfade.types import Doubles
 
@@ -21,7 +21,7 @@ class GradientBased(Option):
 
     name, verdict = "gradient_based", "transfer"
 
-    def settle(self, case: Case) -> Gate | None:
+    def settle(self, case: Case) -> Doubles | None:
         """See `Option.settle`; None where no source points the same way."""
         lists, config = case.lists, case.config
         flat = neutral(lists.n_bases)
@@ -42,7 +42,7 @@ class GradientBased(Option):
             theirs = torch.from_numpy(likeness @ slopes / len(helping))
             at.grad = share * own + (1 - share) * theirs
             optimiser.step()
-        return Gate(at.detach().numpy())
+        return at.detach().numpy()
 
 
 N_RESAMPLED, LOW = 200, 0.1

@@ -7,12 +7,10 @@ from crossfade.transfer.carrying import FineTuned, ModelAgnostic, PrototypeBased
 from crossfade.transfer.case import Option
 from crossfade.transfer.gradients import GradientBased
 from crossfade.transfer.knowledge import Knowledge
-from crossfade.transfer.scratch import ScratchBest, ScratchGate, ScratchStatic
+from crossfade.transfer.scratch import Scratch
 
 OPTIONS: tuple[Option, ...] = (
-    ScratchStatic(),
-    ScratchBest(),
-    ScratchGate(),
+    Scratch(),
     SourceAsIs(),
     FeatureAlignment(),
     ModelAgnostic(),

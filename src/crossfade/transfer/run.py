@@ -10,6 +10,7 @@ from crossfade.data.splits import ProtocolConfig
 from crossfade.errors import DataError
 from crossfade.fusion.base import Columns
 from crossfade.fusion.few_shot.model import FewShotGate
+from crossfade.fusion.static import tune_static
 from crossfade.hybrid import HybridConfig, HybridModel
 from crossfade.meta.blending import BlendChoice, BlendConfig
 from crossfade.meta.context import ContextReader
@@ -17,17 +18,17 @@ from crossfade.meta.learning import LearnedBlend
 from crossfade.meta.track import TrackRecord
 from crossfade.progress import task
 from crossfade.rng import generator
-from crossfade.transfer.case import Case, Gate
+from crossfade.transfer.case import Case
 from crossfade.transfer.config import TransferConfig
 from crossfade.transfer.decision import Decision, decide
 from crossfade.transfer.drawing import event_places
 from crossfade.transfer.exporting import check_bases
+from crossfade.transfer.facts import DEPTH
 from crossfade.transfer.knowledge import Knowledge
 from crossfade.transfer.options import OPTIONS
-from crossfade.transfer.scratch import ScratchBest
 from crossfade.transfer.similarity import Likeness, likeness
 from crossfade.transfer.tasks import Support
-from crossfade.types import Floats
+from crossfade.types import Doubles, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +37,10 @@ class Transfer:
 
     Attributes:
         target: The log it begins with.
-        decision: Whether anything is carried, and what; None where the target can ask itself nothing.
+        decision: Whether anything is carried, and what.
         likenesses: Of each source.
-        gate: The blend that was chosen.
-        fixed: Weights tuned on the target alone, which answer whom the gate does not.
+        gate: Parameters of the blend that was chosen.
+        fixed: Weights tuned on the target alone, which answer who names a taste.
         config: How it was found.
         seed: Likewise.
     """
@@ -47,7 +48,7 @@ class Transfer:
     target: Dataset
     decision: Decision
     likenesses: tuple[Likeness, ...]
-    gate: Gate
+    gate: Doubles
     fixed: Floats
     config: TransferConfig
     seed: int
@@ -59,27 +60,23 @@ class Transfer:
         settings = HybridConfig(
             bases=self.config.bases, blend=blend, protocol=ProtocolConfig(candidates="catalogue")
         )
-        fixed = self.fixed if self.gate.weights is None else self.gate.weights
-        weights = {label: float(share) for label, share in zip(labels, fixed, strict=True)}
-        standing = {one.name: one.quality or 0.0 for one in self.decision.standings}
+        weights = {label: float(share) for label, share in zip(labels, self.fixed, strict=True)}
         prior = "popularity" if "popularity" in labels else None
         choice = BlendChoice(
             scaling="zscore",
             weights=weights,
             kept=True,
             best_base=max(labels, key=lambda label: weights[label]),
-            calibrate_blend=standing[self.decision.option],
-            calibrate_base=standing["scratch_best"],
+            calibrate_blend=self.decision.chosen.quality or 0.0,
+            calibrate_base=self.decision.standings[0].quality or 0.0,
             prior=prior,
             flags=(f"carried into a new domain: {self.decision.option}",),
         )
-        learned = None
-        if self.gate.parameters is not None:
-            nobody = TrackRecord.empty(log.n_users, len(labels))
-            reader = ContextReader(log, labels, nobody)
-            columns = Columns(labels, reader.user_columns, reader.item_columns)
-            gate = FewShotGate.carried(self.gate.parameters, columns)
-            learned = LearnedBlend("few_shot", gate, nobody, environment=reader.environment)
+        nobody = TrackRecord.empty(log.n_users, len(labels))
+        reader = ContextReader(log, labels, nobody)
+        columns = Columns(labels, reader.user_columns, reader.item_columns)
+        gate = FewShotGate.carried(self.gate, columns)
+        learned = LearnedBlend("few_shot", gate, nobody, environment=reader.environment)
         return HybridModel.fit(log, settings, self.seed, choice=choice, learned=learned)
 
 
@@ -124,7 +121,7 @@ def transfer(
     option = next(one for one in OPTIONS if one.name == decision.option)
     gate = option.settle(case)
     assert gate is not None, "an option that was judged has something to offer"
-    fixed = ScratchBest().settle(case).weights
-    assert fixed is not None
+    own = support.lists
+    fixed = tune_static(own.signals, own.relevant, own.n_relevant, DEPTH).weights
     told = tuple(likeness(source, case) for source in sources)
     return Transfer(target, decision, told, gate, fixed, config, seed)

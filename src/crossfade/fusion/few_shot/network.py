@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crossfade.fusion.base import LabelledSignals, Signals
-from crossfade.fusion.gate.losses import listwise
+from crossfade.fusion.gate.losses import LEAST, listwise
 from crossfade.types import Doubles, Floats
 
 LOWEST, HIGHEST = -3.0, 8.0
@@ -131,6 +131,16 @@ def loss(flat: Tensor, lists: Lists) -> Tensor:
     """Mean listwise loss over the lists that want something; 0 where none does."""
     score = blended(flat, lists) * parts(flat).log_scale.exp()
     return listwise(score, lists.relevant, lists.mask)
+
+
+def losses(flat: Doubles, lists: Lists) -> Doubles:
+    """Loss of every list alone, ``(B,)``; NaN for those that want nothing."""
+    known = torch.from_numpy(flat)
+    score = blended(known, lists) * parts(known).log_scale.exp()
+    share = torch.log_softmax(score.masked_fill(~lists.mask, LEAST), dim=-1)
+    n = lists.relevant.sum(dim=-1)
+    found = -(share * lists.relevant).sum(dim=-1) / n
+    return np.asarray(found.numpy(), dtype=np.float64)
 
 
 def learn(
