@@ -36,6 +36,7 @@ BENCHMARKS = (
     "monitoring",
     "concept_drift",
     "transfer",
+    "membership",
     "batch",
     "two_stage",
 )

@@ -13,6 +13,7 @@ from tests.transfer.conftest import CONFIG, lists
 from typer.testing import CliRunner
 
 from crossfade.cli.app import app
+from crossfade.cli.transferring import lines as lines_of
 from crossfade.data import Dataset, save_dataset
 from crossfade.errors import BundleError, ConfigError, DataError
 from crossfade.fusion.few_shot.network import Lists, loss, losses, neutral
@@ -109,6 +110,16 @@ def test_without_a_source_only_scratch_competes_l19(target: Dataset) -> None:
     found = transfer((), first_events(target, 3, 0), CONFIG)
     assert found.decision.verdict == "not"
     assert found.model().recommend(user=target.user_ids.ids[0], k=3)
+
+
+def test_people_with_one_event_each_decide_nothing(knowledge: Knowledge, target: Dataset) -> None:
+    """They can be asked for as strangers only, and what serves strangers may fail everybody else."""
+    one, two = (transfer([knowledge], first_events(target, n, 0), CONFIG) for n in (1, 2))
+    assert [standing.name for standing in one.decision.standings] == ["scratch"]
+    assert one.decision.verdict == "not"
+    assert len(two.decision.standings) == len(OPTIONS)
+    assert "nobody has two events" in " ".join(lines_of(one))
+    assert "nobody has two events" not in " ".join(lines_of(two))
 
 
 def test_a_source_that_points_the_other_way_is_not_used_l22(knowledge: Knowledge) -> None:

@@ -65,7 +65,7 @@ class Decision:
     Attributes:
         verdict: transfer, partly, or not.
         option: Name of what was chosen.
-        standings: Of all options, starting from nothing first.
+        standings: Of all options that could be judged, starting from nothing first.
         n: Lists that decided.
     """
 
@@ -90,7 +90,8 @@ def decide(
 
     Judged is how surely they foretell what was wanted: on a few dozen lists NDCG is mostly chance. The
     expected gain is drawn towards none by how much carrying usually gains or loses
-    (``config.usual_gain``). Ties go to starting from nothing.
+    (``config.usual_gain``). Ties go to starting from nothing, and so does a target in which nobody has two
+    events: it can ask itself for strangers only, and how they fare says nothing of people with a history.
 
     Args:
         sources: What may be carried.
@@ -98,7 +99,11 @@ def decide(
         config: How.
         rng: Deals lists to folds.
     """
-    return weigh(cross_judged(sources, support, config, rng), competing(sources), config)
+    options = competing(sources)
+    judged = cross_judged(sources, support, config, rng)
+    if not support.shows_histories:
+        options = options[:1]
+    return weigh(judged, options, config)
 
 
 def cross_judged(

@@ -77,10 +77,24 @@ def draw(
     asking = np.sort(able[: max(n_requests, n_users)]).astype(np.int32)
     shown = place < shots
     log = dataset.where(pl.Series(inside[users] & shown))
-    queries = dataset.where(pl.Series(shown)).queries(asking)
-    queries = replace(queries, user_row=np.where(inside[asking], asking, -1).astype(np.int32))
-    wanted = Csr(dataset.where(pl.Series(~shown)).interactions()[asking])
-    return SmallDomain(log, _trial("test", log, queries, wanted))
+    test = asked(log, dataset, asking, shown)
+    person = test.queries.user_row
+    known = np.where(inside[person], person, -1).astype(np.int32)
+    return SmallDomain(log, replace(test, queries=replace(test.queries, user_row=known)))
+
+
+def asked(log: Dataset, dataset: Dataset, people: Rows, shown: Bools) -> Trial:
+    """Some people ask those who know a log, and want the rest of what they did.
+
+    Args:
+        log: What may be learned from.
+        dataset: The whole domain.
+        people: Rows of those who ask, ascending; the trial's requests name them.
+        shown: Which events of the domain are history, ``(n_events,)``; the others are wanted.
+    """
+    queries = dataset.where(pl.Series(shown)).queries(people)
+    wanted = Csr(dataset.where(pl.Series(~shown)).interactions()[people])
+    return _trial("test", log, queries, wanted)
 
 
 def own_lists(log: Dataset, rng: np.random.Generator) -> list[Trial]:

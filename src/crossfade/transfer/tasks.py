@@ -9,7 +9,7 @@ import numpy as np
 from crossfade.data import Dataset
 from crossfade.errors import DataError
 from crossfade.fusion.base import LabelledSignals
-from crossfade.fusion.few_shot.network import Lists
+from crossfade.fusion.few_shot.network import Lists, histories
 from crossfade.progress import task
 from crossfade.rng import generator
 from crossfade.transfer.config import TransferConfig
@@ -55,6 +55,11 @@ class Support:
     domain: Doubles
     lists: LabelledSignals
     record: Record
+
+    @property
+    def shows_histories(self) -> bool:
+        """Whether some list is of somebody who wanted anything before."""
+        return bool((histories(self.lists.signals) > 0).any())
 
     @classmethod
     def of(

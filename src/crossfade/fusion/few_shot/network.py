@@ -110,12 +110,17 @@ def shown_scores(signals: Signals) -> Floats:
     return np.where(signals.available, cut, np.float32(0))
 
 
-def lengths(signals: Signals) -> Floats:
-    """Log-lengths of histories from the middle on, ``(B,)``; 0 where they are not told."""
+def histories(signals: Signals) -> Floats:
+    """Log-lengths of histories, ``log(1 + n)``, ``(B,)``; NaN where they are not told."""
     names = signals.columns.user
     if signals.user is None or POSITIVES not in names:
-        return np.zeros(len(signals.mask), dtype=np.float32)
-    told = np.minimum(signals.user[:, names.index(POSITIVES)], np.float32(LONGEST))
+        return np.full(len(signals.mask), np.nan, dtype=np.float32)
+    return signals.user[:, names.index(POSITIVES)]
+
+
+def lengths(signals: Signals) -> Floats:
+    """Log-lengths of histories from the middle on, ``(B,)``; 0 where they are not told."""
+    told = np.minimum(histories(signals), np.float32(LONGEST))
     return np.asarray(np.nan_to_num(told - np.float32(MIDDLE)), dtype=np.float32)
 
 
