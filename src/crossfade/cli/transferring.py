@@ -127,7 +127,10 @@ def lines(found: "Transfer") -> list[str]:
     told.append(f"{'option':<19}{'NDCG@10':>8}{'nats per list':>15}   95% interval")
     told += [_line(one) for one in decision.standings]
     if found.likenesses and len(decision.standings) == 1:
-        told.append("nobody has two events, so what was carried cannot be judged here")
+        return [
+            *told,
+            "do not transfer: nobody has two events, so what was carried cannot be judged here",
+        ]
     chosen = decision.chosen
     gain = "" if chosen.gain is None else f"{chosen.gain:+.3f} {_interval(chosen)}"
     return [*told, SENTENCES[decision.verdict].format(option=decision.option, gain=gain)]
