@@ -137,8 +137,9 @@ def test_a_service_answers_logs_and_ends_when_it_is_told_to(bundle: Path, tmp_pa
         assert asked(f"{place}/v1/recommendations", "cf_no_key", {})[0] == 401
     finally:
         service.send_signal(signal.SIGTERM)
-        service.wait(60)
+        ended = service.wait(60)
         log.close()
+    assert ended == 0  # it ended by itself, with all it had to tidy up
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     messages = [line["message"] for line in lines]
     assert "POST /v1/events 201" in messages

@@ -1,7 +1,9 @@
 """Listen until told to stop, then finish what is under way."""
 
 import logging
+import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -39,6 +41,9 @@ def serve(config: ServiceConfig, source: Source) -> None:
     )
     app = create_app(service)
     settle()
+    # The server raises what ended it once more when it has ended. Left to the system that would end the
+    # process in the middle, and what its pools of processes registered would be reported as leaked.
+    signal.signal(signal.SIGTERM, _ended)
     uvicorn.run(
         app,
         host=config.host,
@@ -52,6 +57,10 @@ def serve(config: ServiceConfig, source: Source) -> None:
         timeout_graceful_shutdown=config.shutdown_s,
         timeout_keep_alive=30,
     )
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """Nothing is left to be done for a signal."""
 
 
 def log_to_stderr() -> None:
