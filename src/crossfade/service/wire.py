@@ -62,6 +62,9 @@ class Wire:
                 names = {name for name, _ in given}
                 own = [line for line in ALWAYS if line[0] not in names]
                 own.append((b"x-request-id", request_id.encode()))
+                if {b"content-length", b"transfer-encoding"} <= headers.keys():
+                    # Whoever stands between may have read another length: RFC 9112, section 6.1.
+                    own.append((b"connection", b"close"))
                 message = {**message, "headers": [*given, *own]}
             await send(message)
 
