@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from crossfade.fusion.base import LabelledSignals
 from crossfade.fusion.few_shot.network import Lists, loss
 from crossfade.transfer.config import TransferConfig
 from crossfade.transfer.knowledge import Knowledge
@@ -26,15 +25,13 @@ class Case:
         sources: What may be carried, at least one.
         domain: See `domain_facts`.
         evidence: See `Record.evidence`.
-        labelled: The lists that the target learns from.
-        lists: The same as tensors.
+        lists: What the target learns from.
         config: How.
     """
 
     sources: Sequence[Knowledge]
     domain: Doubles
     evidence: Doubles
-    labelled: LabelledSignals
     lists: Lists
     config: TransferConfig
 
@@ -49,13 +46,12 @@ class Case:
         """Of a target's lists, or of those at some places."""
         own = support.lists if places is None else support.lists.take(places)
         evidence = support.record.evidence(places)
-        return cls(sources, support.domain, evidence, own, Lists.of(own), config)
+        return cls(sources, support.domain, evidence, Lists.of(own), config)
 
     def carried(self) -> Doubles:
         """The gate that the sources say this domain should begin with, ``(P,)``.
 
-        Of several sources each counts by how well its gate foretells the lists: twice as much
-        for each halving of the chance that it is wrong.
+        Of several sources each counts by how likely its gate makes what the lists wanted.
         """
         gates = np.stack([one.prior.parameters(self.domain, self.evidence) for one in self.sources])
         return self.trust(gates) @ gates

@@ -25,8 +25,7 @@ class GradientBased(Option):
         """See `Option.settle`; None where no source points the same way."""
         lists, config = case.lists, case.config
         flat = neutral(lists.n_bases)
-        cosines = gradient_cosines(case, flat)
-        helping = [bowl for bowl, (_, low) in cosines.items() if low > 0]
+        helping = _helping(case, flat)
         if not helping:
             return None
         n = lists.n_teaching
@@ -49,22 +48,14 @@ N_RESAMPLED, LOW = 200, 0.1
 """Samples of lists behind the interval of a cosine, and the quantile that must be above 0."""
 
 
-def gradient_cosines(case: Case, flat: Doubles) -> dict[Bowl, tuple[float, float]]:
-    """Cosine of each group's gradient with the target's at some parameters, and the low end of its interval."""
+def _helping(case: Case, flat: Doubles) -> list[Bowl]:
+    """The groups whose gradient points the target's way with confidence, at some parameters."""
     each = _list_gradients(case.lists, flat)
     rng = np.random.default_rng(0)
     n = len(each)
     means = np.stack([each[rng.integers(n, size=n)].mean(axis=0) for _ in range(N_RESAMPLED)])
-    found = {}
-    for source in case.sources:
-        for bowl in source.bowls:
-            slope = bowl.slope(flat)
-            cosines = _cosine(means, slope)
-            found[bowl] = (
-                float(_cosine(each.mean(axis=0)[None], slope)[0]),
-                float(np.quantile(cosines, LOW)),
-            )
-    return found
+    bowls = [bowl for source in case.sources for bowl in source.bowls]
+    return [one for one in bowls if np.quantile(_cosine(means, one.slope(flat)), LOW) > 0]
 
 
 def _list_gradients(lists: Lists, flat: Doubles) -> Doubles:
